@@ -1,0 +1,1 @@
+"""A deployment compiler for Loihi-style neuromorphic chips."""
