@@ -1,0 +1,174 @@
+"""The Program: all that a chip and its host need to run a network, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.chip.core import Core, IntArray, Table, column
+
+
+@dataclass(frozen=True, eq=False)
+class HostConv:
+    """An integer layer on the host: a convolution over gathered inputs.
+
+    Attributes
+    ----------
+    view : (rows, columns, channels) int32; which input feeds each place, -1 for zero
+    weights : (kernel rows, kernel columns, channels / groups, channels out) int32
+    bias : (outputs,) int64, in the row-major order of the result
+    stride, padding, dilation, groups : as in `ir.nodes.Conv2d`
+    shift : the result is rectified, shifted right by this many bits and clipped to 15 bits
+        before the next layer; the last layer, which drives neurons, is not
+    """
+
+    view: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    bias: NDArray[np.int64]
+    stride: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    dilation: tuple[int, int]
+    groups: int
+    shift: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """How the host turns a sample into spikes, in integers.
+
+    The input is multiplied by `input_scale`, rounded half to even and clipped to 16 bits;
+    the layers give each neuron a current; a neuron adds its current to its voltage in every
+    step and fires, once at most, when the voltage reaches `threshold`, which is then taken
+    away. The voltage starts at half the threshold, and currents are clipped to 0..threshold.
+
+    Attributes
+    ----------
+    name : of the layer that the neurons belong to
+    input_shape : shape of one sample
+    shape : shape of the neurons
+    mode : "conv", "on" or "on-off"
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    input_scale: float
+    layers: tuple[HostConv, ...]
+    threshold: int
+    mode: str
+
+
+@dataclass(frozen=True, eq=False)
+class Injection(Table):
+    """Which input axon each encoder neuron's spike goes to; a neuron may have many rows."""
+
+    neuron: IntArray = column("int32")
+    core: IntArray = column("int32")
+    axon: IntArray = column("uint16")
+    atom: IntArray = column("uint16")
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Where the neurons of a layer are.
+
+    Attributes
+    ----------
+    name, shape : of the layer in the model
+    core, compartment : (neurons,) int32, in row-major order of the shape
+    amplitude : activation that one spike per step stands for
+    voltage_scale : integer voltage units per unit of activation
+    depth : steps until the first input arrives, 1 for a layer behind the encoder
+    origin : layers of the source model
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    core: NDArray[np.int32]
+    compartment: NDArray[np.int32]
+    amplitude: float
+    voltage_scale: float
+    depth: int
+    origin: tuple[str, ...] = ()
+
+    @property
+    def neurons(self) -> int:
+        return len(self.core)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadOut:
+    """How the host turns what the chip did into scores.
+
+    Kind "counts" multiplies spike counts, kind "voltage" the final voltage, by `weights`.
+
+    Attributes
+    ----------
+    layers : names of the layers that are read, joined in this order
+    weights : (read neurons, outputs) float32, scores per activation
+    bias : (outputs,) float32
+    """
+
+    kind: str
+    layers: tuple[str, ...]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What every backend runs.
+
+    Attributes
+    ----------
+    target : ``family:board`` that it was built for
+    cores : all cores in use; their order is their number in output axons and injections
+    encoder, injection : how inputs become spikes, and which axons those enter by
+    layers : where neurons are, for read-out, probes and reports
+    read_out : how spikes become scores
+    steps : time steps per sample that the rates were chosen for
+    dt_s : length of a step in seconds
+    manifest : what is known of the source: names, hashes, options, pass log (plain JSON)
+    attachments : arrays that travel along and no backend reads, such as the float network
+    """
+
+    target: str
+    cores: tuple[Core, ...]
+    encoder: Encoder
+    injection: Injection
+    layers: tuple[Layer, ...]
+    read_out: ReadOut
+    steps: int
+    dt_s: float
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    attachments: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def chips(self) -> int:
+        """Number of chips in use."""
+        return len({core.chip for core in self.cores})
+
+    def layer(self, name: str) -> Layer:
+        """A layer by its name; KeyError where there is none."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(name)
+
+    def save(self, path: str | Path) -> None:
+        """Write a `.nmc` file, atomically; see `chip.file`."""
+        from nmcompile.chip.file import save_program
+
+        save_program(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Program:
+        """Read a `.nmc` file; see `chip.file`."""
+        from nmcompile.chip.file import load_program
+
+        return load_program(path)

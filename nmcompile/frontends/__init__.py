@@ -1,0 +1,55 @@
+"""Trained networks in: one subpackage per input format, told apart by content, not by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nmcompile.errors import ModelError, Obstacle, UnsupportedError
+from nmcompile.frontends.source import Source
+
+__all__ = ["Source", "check", "load"]
+
+#: Largest size in bytes of a model file, and of what it unpacks to.
+MAX_BYTES = 2 * 1024**3
+
+
+def load(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> Source:
+    """Read a trained network.
+
+    Parameters
+    ----------
+    source : path of a `.keras` or whole-model `.h5` file, or a Keras model in memory
+    max_bytes : refuse files that are, or unpack to, more than this
+
+    Raises
+    ------
+    UnsupportedError
+        The model holds layers that cannot be compiled; all of them are in `obstacles`.
+    ModelError
+        The file cannot be read, or holds impossible values.
+    """
+    from nmcompile.frontends import keras
+
+    if isinstance(source, str | Path):
+        return keras.load_file(Path(source), max_bytes)
+    if keras.is_model(source):
+        return keras.load_model(source)
+    raise ModelError(
+        f"cannot compile an object of type {type(source).__name__}; "
+        "give the path of a .keras or .h5 file, or a Keras model"
+    )
+
+
+def check(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> list[Obstacle]:
+    """Every reason why a model cannot be compiled; empty where it can.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, or holds impossible values.
+    """
+    try:
+        load(source, max_bytes=max_bytes)
+    except UnsupportedError as error:
+        return list(error.obstacles)
+    return []

@@ -1,0 +1,156 @@
+"""Opens `.keras` (zip) and whole-model `.h5` files and hands out configuration and weights."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nmcompile.errors import ModelError
+from nmcompile.frontends.keras.weights import LegacyStore, LayersStore, WeightStore
+
+if TYPE_CHECKING:
+    import h5py
+
+ZIP_MAGIC = b"PK"
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+CONFIG = "config.json"
+WEIGHTS = "model.weights.h5"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An open model file: its configuration, its weights and its SHA-256."""
+
+    config: object
+    store: WeightStore
+    sha256: str
+
+
+@contextmanager
+def open_archive(path: Path, max_bytes: int) -> Iterator[Archive]:
+    """Open a model file, told apart by its first bytes.
+
+    Raises
+    ------
+    ModelError
+        Not such a file, cut short, damaged, or larger than `max_bytes`.
+    """
+    data = _read(path, max_bytes)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if data.startswith(ZIP_MAGIC):
+        config, weights = _unzip(data, path, max_bytes)
+        with _open_hdf5(weights, path) as file:
+            yield Archive(config, LayersStore(file, str(path), max_bytes), sha256)
+    elif data.startswith(HDF5_MAGIC):
+        with _open_hdf5(data, path) as file:
+            config = _legacy_config(file, path)
+            yield Archive(config, LegacyStore(file, str(path), max_bytes), sha256)
+    else:
+        raise ModelError(
+            f"{path}: this is neither a .keras file nor a Keras .h5 file; "
+            "save the model with model.save('name.keras')"
+        )
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise ModelError(
+                f"{path}: the file has {size} bytes, more than the limit of {max_bytes}; "
+                "raise max_bytes if you trust it"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ModelError(f"{path}: the model cannot be read: {reason.lower()}") from error
+    except ValueError as error:
+        raise ModelError(f"{str(path)!r} is not a file name: {error}") from error
+    if not data:
+        raise ModelError(f"{path}: the file is empty; save the model again")
+    return data
+
+
+def _unzip(data: bytes, path: Path, max_bytes: int) -> tuple[object, bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist())
+            if CONFIG not in names:
+                raise ModelError(
+                    f"{path}: the zip holds no {CONFIG}, so it is not a .keras file; "
+                    "save the model with model.save('name.keras')"
+                )
+            if WEIGHTS not in names:
+                raise ModelError(
+                    f"{path}: the .keras file holds no {WEIGHTS}; save the whole model again "
+                    "with model.save('name.keras')"
+                )
+            for name in (CONFIG, WEIGHTS):
+                size = archive.getinfo(name).file_size
+                if size > max_bytes:
+                    raise ModelError(
+                        f"{path}: {name} would unpack to {size} bytes, more than the limit of "
+                        f"{max_bytes}; raise max_bytes if you trust the file"
+                    )
+            text, weights = archive.read(CONFIG), archive.read(WEIGHTS)
+    except (
+        zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError,
+        RuntimeError, MemoryError, OverflowError,
+    ) as error:  # fmt: skip
+        raise ModelError(
+            f"{path}: the .keras file is cut short or damaged ({_one_line(error)}); "
+            "copy or save it again"
+        ) from error
+    return _parse_json(text, path), weights
+
+
+@contextmanager
+def _open_hdf5(data: bytes, path: Path) -> Iterator[h5py.File]:
+    import h5py
+
+    try:
+        file = h5py.File(io.BytesIO(data), "r")
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path}: the HDF5 weights are cut short or damaged ({_one_line(error)}); "
+            "copy or save the file again"
+        ) from error
+    with file:
+        yield file
+
+
+def _legacy_config(file: h5py.File, path: Path) -> object:
+    try:
+        text = file.attrs.get("model_config")
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path}: the HDF5 file is damaged ({_one_line(error)}); copy or save it again"
+        ) from error
+    if not isinstance(text, str | bytes):
+        raise ModelError(
+            f"{path}: the HDF5 file holds weights but no model (no attribute model_config); "
+            "save the whole model with model.save('name.keras')"
+        )
+    return _parse_json(text, path)
+
+
+def _parse_json(text: str | bytes, path: Path) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{path}: the model's configuration is not valid JSON ({_one_line(error)}); "
+            "save the model again"
+        ) from error
+
+
+def _one_line(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -1,0 +1,181 @@
+"""A Keras configuration as a tree of layers, with where each layer's weights lie."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nmcompile.errors import ModelError
+
+MODEL_KINDS = ("Sequential", "Functional", "Model")
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer of the configuration.
+
+    Attributes
+    ----------
+    name : path of names from the outermost model, such as ``"encoder/conv1"``
+    short : the name within its model
+    kind : class name
+    custom : why it is not one of Keras' own layers, or ""
+    is_op : whether it is one of Keras' operations (``x + y``) and not a layer
+    config : the layer's options
+    inbound : its calls, as the file lists them
+    folder : group that holds its weights in a `.keras` file
+    index : position in its model, after the positions of the models around it
+    inner : the model, if the layer is a model itself
+    """
+
+    name: str
+    short: str
+    kind: str
+    custom: str
+    is_op: bool
+    config: Mapping[str, Any]
+    inbound: tuple[Any, ...]
+    folder: str
+    index: tuple[int, ...]
+    inner: Model | None
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A Sequential or functional model and the layers in it."""
+
+    name: str
+    sequential: bool
+    layers: tuple[Layer, ...]
+    config: Mapping[str, Any]
+
+    def leaves(self) -> Iterator[Layer]:
+        """All layers that are not models, nested ones included, in the order of the file."""
+        for layer in self.layers:
+            if layer.inner is None:
+                yield layer
+            else:
+                yield from layer.inner.leaves()
+
+
+def parse_model(config: object, where: str) -> Model:
+    """Read the outermost model.
+
+    Raises
+    ------
+    ModelError
+        Not a Sequential or functional model, or malformed.
+    """
+    entry = mapping(config, where, "the model's configuration")
+    kind = text(entry.get("class_name"), where, "the model's class_name")
+    if kind not in MODEL_KINDS or _custom(entry):
+        raise ModelError(
+            f"{where}: the model is of the class {kind}, whose Python code is not in the file; "
+            "rebuild it as a Sequential or functional model"
+        )
+    return _model(entry, where, path="", folder="", index=(), depth=0)
+
+
+def _model(
+    entry: Mapping[str, Any], where: str, *, path: str, folder: str, index: tuple[int, ...],
+    depth: int,
+) -> Model:  # fmt: skip
+    if depth > 50:
+        raise ModelError(f"{where}: models are nested more than 50 deep; flatten the model")
+    sequential = entry["class_name"] == "Sequential"
+    options = entry.get("config")
+    if sequential and isinstance(options, list):  # Keras before 2.2.3
+        options = {"name": "sequential", "layers": options}
+    options = mapping(options, where, f"the configuration of model {path or 'itself'}")
+    listed = options.get("layers", ())
+    if not isinstance(listed, list | tuple):
+        raise ModelError(f"{where}: the model's layers are not a list; save the model again")
+    layers: list[Layer] = []
+    counts: dict[str, int] = {}
+    for item in listed:
+        raw = mapping(item, where, "a layer's configuration")
+        kind = text(raw.get("class_name"), where, "a layer's class_name")
+        inner_options = raw.get("config")
+        if not isinstance(inner_options, list):
+            inner_options = mapping(inner_options, where, f"the configuration of a {kind}")
+        own = inner_options.get("name") if isinstance(inner_options, Mapping) else None
+        short = text(raw.get("name", own) or kind.lower(), where, f"the name of a {kind}")
+        name = f"{path}/{short}" if path else short
+        snake = snake_case(kind)
+        if sequential and kind == "InputLayer" and not layers:
+            # A Sequential does not count the input among its layers.
+            position, group = -1, ""
+        else:
+            position = len(layers) - (sequential and any(_is_input(each) for each in layers))
+            count = counts[snake] = counts.get(snake, -1) + 1
+            group = f"{folder}/layers/{snake}" + (f"_{count}" if count else "")
+        at = (*index, position)
+        custom = _custom(raw)
+        inner = None
+        if kind in MODEL_KINDS and not custom:
+            inner = _model(raw, where, path=name, folder=group, index=at, depth=depth + 1)
+        inbound = raw.get("inbound_nodes") or ()
+        if not isinstance(inbound, list | tuple):
+            raise ModelError(f"{where}: layer {name!r}: its inbound_nodes are not a list")
+        layers.append(
+            Layer(
+                name=name, short=short, kind=kind, custom=custom, is_op=_is_op(raw),
+                config=inner_options if isinstance(inner_options, Mapping) else {},
+                inbound=tuple(inbound), folder=group, index=at, inner=inner,
+            )
+        )  # fmt: skip
+    seen: set[str] = set()
+    for layer in layers:
+        if layer.short in seen:
+            raise ModelError(f"{where}: two layers are called {layer.name!r}; rename one of them")
+        seen.add(layer.short)
+    title = options.get("name")
+    return Model(
+        name=title if isinstance(title, str) and title else "network",
+        sequential=sequential,
+        layers=tuple(layers),
+        config={**{k: v for k, v in entry.items() if k == "build_config"}, **options},
+    )
+
+
+def _is_input(layer: Layer) -> bool:
+    return layer.kind == "InputLayer"
+
+
+def _is_op(entry: Mapping[str, Any]) -> bool:
+    module = entry.get("module")
+    return isinstance(module, str) and ".ops" in module
+
+
+def _custom(entry: Mapping[str, Any]) -> str:
+    """Why a layer is not Keras' own; a class of the same name elsewhere may do anything."""
+    module, registered = entry.get("module"), entry.get("registered_name")
+    if isinstance(registered, str) and ">" in registered:
+        return f"it is the custom class {registered}"
+    known = {"keras", "tf_keras", "tensorflow"}
+    if isinstance(module, str) and module.split(".")[0] not in known:
+        return f"it is a custom class from the module {module}"
+    return ""
+
+
+def snake_case(name: str) -> str:
+    """Class name as Keras turns it into a folder name: Conv2D -> conv2d, ReLU -> re_lu."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def mapping(value: object, where: str, what: str) -> Mapping[str, Any]:
+    """The value, if it is a JSON object."""
+    if not isinstance(value, Mapping):
+        raise ModelError(f"{where}: {what} is not a JSON object; save the model again")
+    return value
+
+
+def text(value: object, where: str, what: str) -> str:
+    """The value, if it is a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ModelError(f"{where}: {what} is missing or not a string; save the model again")
+    return value

@@ -1,0 +1,183 @@
+"""Typed, validated hardware models: what a chip and its boards can hold, as read from TOML."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limit(_Frozen):
+    """One number of the chip and where it is published."""
+
+    value: int
+    source: str = Field(min_length=1)
+    verified: bool = True
+
+    def __int__(self) -> int:
+        return self.value
+
+
+class Estimate(_Frozen):
+    """One calibrated quantity, such as an energy, and where it is published."""
+
+    value: float
+    source: str = Field(min_length=1)
+    verified: bool = True
+
+
+class Choices(_Frozen):
+    """The values that a register can take, and where they are published."""
+
+    values: tuple[int, ...] = Field(min_length=1)
+    source: str = Field(min_length=1)
+    verified: bool = True
+
+
+class Estimates(_Frozen):
+    """Several calibrated quantities, and where they are published."""
+
+    values: tuple[float, ...] = Field(min_length=1)
+    source: str = Field(min_length=1)
+    verified: bool = True
+
+
+class Chip(_Frozen):
+    """The chip as a whole: cores and mesh."""
+
+    cores: Limit
+    management_cores: Limit
+    mesh_columns: Limit
+    mesh_rows: Limit
+    cores_per_tile: Limit
+
+
+class Core(_Frozen):
+    """What one core's memories hold."""
+
+    compartments: Limit
+    synapse_words: Limit
+    input_axons: Limit
+    output_axon_slots: Limit
+    profiles: Limit
+    threshold_profiles: Limit
+    synapse_formats: Limit
+
+
+class Compartment(_Frozen):
+    """Register ranges of a compartment and widths of its arithmetic."""
+
+    decay_max: Limit
+    refractory_min: Limit
+    refractory_max: Limit
+    threshold_mantissa_max: Limit
+    threshold_exponent: Limit
+    bias_mantissa_max: Limit
+    bias_exponent_max: Limit
+    vmin_exponent_max: Limit
+    vmax_exponent_max: Limit
+    accumulator_bits: Limit
+    current_bits: Limit
+    noise_exponent_max: Limit
+
+
+class Synapse(_Frozen):
+    """Weight formats and how synaptic memory is laid out."""
+
+    weight_bits: Choices
+    weight_exponent_min: Limit
+    weight_exponent_max: Limit
+    weight_shift: Limit
+    delay_max: Limit
+    index_bits: Choices
+    group_size: Limit
+    group_header_bits: Limit
+    word_bits: Limit
+
+
+class Axon(_Frozen):
+    """Axon types and what they can carry."""
+
+    base_max: Limit
+    pop16_base_multiple: Limit
+    pop16_atoms: Limit
+    pop16_target_bits: Limit
+    pop32_atoms: Limit
+    target_bits: Limit
+    pop32_slots: Limit
+    learning_slots: Limit
+
+
+class Energy(_Frozen):
+    """Energy per event in picojoules."""
+
+    neuron_access: Estimate
+    neuron_update: Estimate
+    spike_out: Estimate
+    synapse_sparse: Estimate
+    synapse_dense: Estimate
+    synapse_convolution: Estimate
+    message_out: Estimate
+    hop_east_west: Estimate
+    hop_north_south: Estimate
+
+
+class Time(_Frozen):
+    """Time per event in nanoseconds."""
+
+    neuron_access: Estimate
+    neuron_update: Estimate
+    spike_out: Estimate
+    synapse_sparse: Estimate
+    synapse_dense: Estimate
+    synapse_convolution: Estimate
+    message_out: Estimate
+    message_in: Estimate
+    hop_east_west: Estimate
+    hop_north_south: Estimate
+    barrier: Estimates
+    barrier_tiles: Choices
+
+
+class Board(_Frozen):
+    """A board: a number of chips under a name."""
+
+    name: str = Field(min_length=1)
+    chips: int = Field(ge=1)
+    source: str = Field(min_length=1)
+
+
+class HardwareModel(_Frozen):
+    """A chip family and its boards, in ascending order of chips."""
+
+    name: str = Field(min_length=1)
+    title: str
+    chip: Chip
+    core: Core
+    compartment: Compartment
+    synapse: Synapse
+    axon: Axon
+    energy_pj: Energy
+    time_ns: Time
+    boards: tuple[Board, ...] = Field(min_length=1)
+
+    def smallest_board(self, cores: int) -> Board | None:
+        """The first board with room for so many cores, or None."""
+        for board in self.boards:
+            if cores <= board.chips * self.chip.cores.value:
+                return board
+        return None
+
+
+class Target(_Frozen):
+    """A chip family and, where chosen, one of its boards."""
+
+    hardware: HardwareModel
+    board: Board | None = None
+
+    @property
+    def name(self) -> str:
+        """``family:board``, or the family alone where no board is chosen yet."""
+        return self.hardware.name + (f":{self.board.name}" if self.board else "")
