@@ -103,15 +103,14 @@ def _model(
         own = inner_options.get("name") if isinstance(inner_options, Mapping) else None
         short = text(raw.get("name", own) or kind.lower(), where, f"the name of a {kind}")
         name = f"{path}/{short}" if path else short
-        snake = snake_case(kind)
-        if sequential and kind == "InputLayer" and not layers:
-            # A Sequential does not count the input among its layers.
-            position, group = -1, ""
+        snake, is_op = snake_case(kind), _is_op(raw)
+        if is_op or (sequential and kind == "InputLayer" and not layers):
+            # Keras counts neither operations nor the input of a Sequential as layers.
+            at, group = (*index, -1), ""
         else:
-            position = len(layers) - (sequential and any(_is_input(each) for each in layers))
-            count = counts[snake] = counts.get(snake, -1) + 1
-            group = f"{folder}/layers/{snake}" + (f"_{count}" if count else "")
-        at = (*index, position)
+            at = (*index, sum(counts.values()))
+            count = counts[snake] = counts.get(snake, 0) + 1
+            group = f"{folder}/layers/{snake}" + (f"_{count - 1}" if count > 1 else "")
         custom = _custom(raw)
         inner = None
         if kind in MODEL_KINDS and not custom:
@@ -121,7 +120,7 @@ def _model(
             raise ModelError(f"{where}: layer {name!r}: its inbound_nodes are not a list")
         layers.append(
             Layer(
-                name=name, short=short, kind=kind, custom=custom, is_op=_is_op(raw),
+                name=name, short=short, kind=kind, custom=custom, is_op=is_op,
                 config=inner_options if isinstance(inner_options, Mapping) else {},
                 inbound=tuple(inbound), folder=group, index=at, inner=inner,
             )
@@ -138,10 +137,6 @@ def _model(
         layers=tuple(layers),
         config={**{k: v for k, v in entry.items() if k == "build_config"}, **options},
     )
-
-
-def _is_input(layer: Layer) -> bool:
-    return layer.kind == "InputLayer"
 
 
 def _is_op(entry: Mapping[str, Any]) -> bool:
