@@ -23,8 +23,8 @@ class HostConv:
     weights : (kernel rows, kernel columns, channels / groups, channels out) int32
     bias : (outputs,) int64, in the row-major order of the result
     stride, padding, dilation, groups : as in `ir.nodes.Conv2d`
-    shift : the result is rectified, shifted right by this many bits and clipped to 15 bits
-        before the next layer; the last layer, which drives neurons, is not
+    ceiling : results are clipped to 0..ceiling
+    shift : and then shifted right by so many bits
     """
 
     view: NDArray[np.int32]
@@ -34,6 +34,7 @@ class HostConv:
     padding: tuple[tuple[int, int], tuple[int, int]]
     dilation: tuple[int, int]
     groups: int
+    ceiling: int
     shift: int = 0
 
 
@@ -44,7 +45,7 @@ class Encoder:
     The input is multiplied by `input_scale`, rounded half to even and clipped to 16 bits;
     the layers give each neuron a current; a neuron adds its current to its voltage in every
     step and fires, once at most, when the voltage reaches `threshold`, which is then taken
-    away. The voltage starts at half the threshold, and currents are clipped to 0..threshold.
+    away. The voltage starts at half the threshold; currents are 0..threshold.
 
     Attributes
     ----------

@@ -297,6 +297,21 @@ class Spiking(Elementwise):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Integrator(Elementwise):
+    """A neuron that sums its input and never fires; its voltage is read at the end.
+
+    Attributes
+    ----------
+    largest : largest absolute value that its input is expected to take
+    """
+
+    largest: float = 1.0
+
+    def describe(self) -> str:
+        return f"up to {self.largest:.4g}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Elementwise):
     """Softmax over the last axis; only the host computes it."""
 

@@ -125,8 +125,9 @@ def _(node: nodes.Affine, inputs: Sequence[FloatArray]) -> FloatArray:
     return inputs[0] * node.scale + node.shift
 
 
-@compute.register
-def _(node: nodes.ReLU, inputs: Sequence[FloatArray]) -> FloatArray:
+@compute.register(nodes.ReLU)
+@compute.register(nodes.Spiking)
+def _(node: nodes.ReLU | nodes.Spiking, inputs: Sequence[FloatArray]) -> FloatArray:
     return np.clip(inputs[0], 0, node.max_value)
 
 
@@ -136,8 +137,9 @@ def _(node: nodes.Softmax, inputs: Sequence[FloatArray]) -> FloatArray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-@compute.register
-def _(node: nodes.Output, inputs: Sequence[FloatArray]) -> FloatArray:
+@compute.register(nodes.Output)
+@compute.register(nodes.Integrator)
+def _(node: Node, inputs: Sequence[FloatArray]) -> FloatArray:
     return inputs[0]
 
 

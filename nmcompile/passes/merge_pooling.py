@@ -78,8 +78,6 @@ def _merge_one(network: Network) -> Network | None:
         first = network[second.inputs[0]]
         if not isinstance(first, Conv2d) or len(network.consumers[first.name]) != 1:
             continue
-        if network.place.get(first.name) != network.place.get(second.name):
-            continue
         carried = first.bias is not None and bool(first.bias.any())
         if carried and any(n > 0 for pair in second.padding for n in pair):
             continue
@@ -93,11 +91,7 @@ def _merge_one(network: Network) -> Network | None:
             shift = _bias_through(second, first.bias)
             conv = replace(conv, bias=shift if conv.bias is None else conv.bias + shift)
         nodes = (conv,) if merged.crop is None else (merged.crop, conv)
-        place = dict(network.place)
-        if first.name in place:
-            place.update({node.name: place[first.name] for node in nodes})
-        edited = network.edit({first.name: (), second.name: nodes})
-        return replace(edited, place={k: v for k, v in place.items() if k in edited})
+        return network.edit({first.name: (), second.name: nodes})
     return None
 
 

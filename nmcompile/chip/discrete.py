@@ -1,0 +1,135 @@
+"""Discretised layers: integers only, with the one scale that links them to the model's numbers.
+
+Sources that are quantised already enter the compiler here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.chip.program import Encoder
+from nmcompile.ir.layers import Connection
+from nmcompile.ir.nodes import FloatArray
+from nmcompile.ir.text import shape_text, table_text
+
+
+@dataclass(frozen=True, eq=False)
+class DiscreteConnection:
+    """A connection with integer mantissas.
+
+    Attributes
+    ----------
+    link : view and window, with int16 mantissas as weights
+    exponent, weight_bits, sign_mode : of its synapse format
+    delay : synaptic delay in steps, the same for all its synapses
+    """
+
+    link: Connection
+    exponent: int
+    weight_bits: int
+    sign_mode: int
+    delay: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class DiscreteLayer:
+    """A layer's registers.
+
+    Attributes
+    ----------
+    decay_u, decay_v, refractory, threshold_mantissa : one value for the layer
+    bias_mantissa, bias_exponent : (neurons,)
+    vmin_exponent, vmax_exponent : voltage limits
+    voltage_scale : integer voltage units per unit of activation
+    amplitude : activation that one spike per step stands for
+    depth : steps until its first input arrives
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    decay_u: int
+    decay_v: int
+    refractory: int
+    threshold_mantissa: int
+    bias_mantissa: NDArray[np.int16]
+    bias_exponent: NDArray[np.uint8]
+    vmin_exponent: int
+    vmax_exponent: int
+    voltage_scale: float
+    amplitude: float
+    depth: int
+    origin: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class DiscreteGraph:
+    """All layers on the chip, the encoder before and the read-out behind them.
+
+    Attributes
+    ----------
+    read_kind : "counts" or "voltage"
+    read_layers, read_weights, read_bias : as in `chip.program.ReadOut`
+    """
+
+    name: str
+    dt_s: float
+    encoder: Encoder
+    layers: tuple[DiscreteLayer, ...]
+    connections: tuple[DiscreteConnection, ...]
+    read_kind: str
+    read_layers: tuple[str, ...]
+    read_weights: FloatArray
+    read_bias: FloatArray
+
+    def layer(self, name: str) -> DiscreteLayer:
+        """A layer by name."""
+        return next(layer for layer in self.layers if layer.name == name)
+
+    def into(self, name: str) -> Iterator[DiscreteConnection]:
+        """Connections that end in a layer."""
+        return (c for c in self.connections if c.link.target == name)
+
+    def sizes(self) -> dict[str, int]:
+        """Neurons of every layer, the encoder included."""
+        return {
+            self.encoder.name: prod(self.encoder.shape),
+            **{layer.name: layer.size for layer in self.layers},
+        }
+
+    def __str__(self) -> str:
+        layers = table_text(
+            ("layer", "shape", "decay_u", "decay_v", "refractory", "threshold", "bias"),
+            [
+                (x.name, shape_text(x.shape), x.decay_u, x.decay_v, x.refractory,
+                 x.threshold_mantissa, _bias_text(x))
+                for x in self.layers
+            ],
+        )
+        links = table_text(
+            ("source", "target", "mantissas", "exponent", "bits", "sign mode", "delay"),
+            [
+                (c.link.source, c.link.target,
+                 f"{c.link.weights.min()}..{c.link.weights.max()}",
+                 c.exponent, c.weight_bits, c.sign_mode, c.delay)
+                for c in self.connections
+            ],
+        )
+        encoder = (
+            f"encoder {self.encoder.name} {shape_text(self.encoder.shape)}, mode "
+            f"{self.encoder.mode}, threshold {self.encoder.threshold}"
+        )
+        return f"discretised layers of {self.name}\n{encoder}\n{layers}\n\n{links}\n"
+
+
+def _bias_text(layer: DiscreteLayer) -> str:
+    value = layer.bias_mantissa.astype(np.int64) << layer.bias_exponent
+    return f"{value.min()}..{value.max()}"

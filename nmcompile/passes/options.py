@@ -1,0 +1,101 @@
+"""The options of a build, checked once and handed to the passes as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nmcompile.errors import UsageError
+
+EncoderMode = Literal["auto", "conv", "on", "on-off"]
+ReadOutPlace = Literal["host", "chip"]
+
+
+class NeuronOptions(BaseModel):
+    """How spiking neurons stand in for ReLUs.
+
+    Attributes
+    ----------
+    tau_rc : membrane time constant in seconds; None for integrate and fire
+    refractory : absolute refractory period in seconds
+    synapse : time constant of the synaptic current in seconds
+    max_rate : rate in Hz at which the calibrated largest activation fires
+    rate_scale : factor on top of that; rates beyond one spike per step saturate
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tau_rc: float | None = Field(default=None, gt=0, le=1e4, allow_inf_nan=False)
+    refractory: float = Field(default=0.0, ge=0, le=1e4, allow_inf_nan=False)
+    synapse: float = Field(default=0.0, ge=0, le=1e4, allow_inf_nan=False)
+    max_rate: float = Field(default=800.0, gt=0, le=1e6, allow_inf_nan=False)
+    rate_scale: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
+
+
+class BuildOptions(BaseModel):
+    """All that a user can choose about a build.
+
+    Attributes
+    ----------
+    steps : time steps per sample that the read-out expects
+    dt : length of a time step in seconds
+    neuron : for all layers
+    layers : layer name -> the neuron options that differ there
+    encoder : how inputs become spikes
+    host_layers : number of leading neuron layers on the host; None to decide by the network
+    readout : where the last linear layer runs
+    percentile : of the activations on calibration data, taken for the largest
+    threshold_gain : factor on thresholds, makes up for the overshoot that a hard reset loses
+    weight_bits : bits per weight
+    seed : of synthetic calibration data
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(default=32, ge=1, le=1_000_000)
+    dt: float = Field(default=1e-3, gt=0, le=1.0)
+    neuron: NeuronOptions = NeuronOptions()
+    layers: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
+    encoder: EncoderMode = "auto"
+    host_layers: int | None = Field(default=None, ge=0)
+    readout: ReadOutPlace = "host"
+    percentile: float = Field(default=99.9, gt=50, le=100)
+    threshold_gain: float = Field(default=0.8, gt=0, le=2)
+    weight_bits: Literal[1, 2, 3, 4, 5, 6, 8] = 8
+    seed: int = Field(default=0, ge=0)
+
+    def neuron_for(self, changed: Mapping[str, float]) -> NeuronOptions:
+        """The options of one layer.
+
+        Raises
+        ------
+        UsageError
+            An unknown option or a value out of range.
+        """
+        return checked_neuron({**self.neuron.model_dump(), **changed})
+
+
+def checked_options(**values: object) -> BuildOptions:
+    """Build options, or a UsageError in one sentence."""
+    try:
+        return BuildOptions.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(first_error(error)) from None
+
+
+def checked_neuron(values: Mapping[str, object]) -> NeuronOptions:
+    """Neuron options, or a UsageError in one sentence."""
+    try:
+        return NeuronOptions.model_validate(dict(values))
+    except ValidationError as error:
+        raise UsageError(first_error(error)) from None
+
+
+def first_error(error: ValidationError) -> str:
+    """The first of a validation's complaints as a sentence."""
+    row = error.errors()[0]
+    place = ".".join(str(part) for part in row["loc"]).replace("_", "-")
+    text = row["msg"][0].lower() + row["msg"][1:]
+    return f"option {place}: {text} (got {row['input']!r})"
