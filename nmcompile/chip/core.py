@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -54,6 +55,13 @@ class Table:
         if columns:
             raise VerifyError(f"table {cls.__name__} has no column {', '.join(columns)}")
         return cls(**made)
+
+    @classmethod
+    def from_rows(cls: type[TableT], rows: Sequence[Sequence[int]]) -> TableT:
+        """A table from rows of numbers in the order of its columns."""
+        names = list(cls.dtypes())
+        columns = np.array(rows, np.int64).reshape(-1, len(names)).T
+        return cls.of(**dict(zip(names, columns, strict=True)))
 
     @classmethod
     def empty(cls: type[TableT]) -> TableT:

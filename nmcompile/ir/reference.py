@@ -81,14 +81,14 @@ def compute(node: Node, inputs: Sequence[FloatArray]) -> FloatArray:
 def _(node: nodes.Conv2d, inputs: Sequence[FloatArray]) -> FloatArray:
     x = pad(inputs[0], node.padding)
     kh, kw, per_group, out = node.weights.shape
-    windows = _windows(x, (kh, kw), node.stride, node.dilation)
-    samples, rows, cols = windows.shape[:3]
+    views = windows(x, (kh, kw), node.stride, node.dilation)
+    samples, rows, cols = views.shape[:3]
     if node.groups == 1:
-        patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, kh * kw * per_group)
+        patches = views.transpose(0, 1, 2, 4, 5, 3).reshape(-1, kh * kw * per_group)
         y = patches @ node.weights.reshape(-1, out)
         y = y.reshape(samples, rows, cols, out)
     else:
-        split = windows.reshape(samples, rows, cols, node.groups, per_group, kh, kw)
+        split = views.reshape(samples, rows, cols, node.groups, per_group, kh, kw)
         kernel = node.weights.reshape(kh, kw, per_group, node.groups, out // node.groups)
         y = np.einsum("nrcgpij,ijpgo->nrcgo", split, kernel, optimize=True)
         y = y.reshape(samples, rows, cols, out)
@@ -104,15 +104,15 @@ def _(node: nodes.Dense, inputs: Sequence[FloatArray]) -> FloatArray:
 @compute.register
 def _(node: nodes.SumPool2d, inputs: Sequence[FloatArray]) -> FloatArray:
     x = pad(inputs[0], node.padding)
-    windows = _windows(x, node.size, node.stride, (1, 1))
-    return windows.sum(axis=(-2, -1), dtype=np.float32)
+    views = windows(x, node.size, node.stride, (1, 1))
+    return views.sum(axis=(-2, -1), dtype=np.float32)
 
 
 @compute.register
 def _(node: nodes.AvgPool2d, inputs: Sequence[FloatArray]) -> FloatArray:
     ones = np.ones((1, *inputs[0].shape[1:3], 1), dtype=np.float32)
     total, count = (
-        _windows(pad(value, node.padding), node.size, node.stride, (1, 1)).sum(
+        windows(pad(value, node.padding), node.size, node.stride, (1, 1)).sum(
             axis=(-2, -1), dtype=np.float32
         )
         for value in (inputs[0], ones)
@@ -195,7 +195,7 @@ def pad(x: np.ndarray, padding: nodes.Padding2d, fill: float = 0) -> np.ndarray:
     return x
 
 
-def _windows(
+def windows(
     x: np.ndarray, size: nodes.Pair, stride: nodes.Pair, dilation: nodes.Pair
 ) -> np.ndarray:
     """(samples, rows, columns, channels, kernel rows, kernel columns) view of all windows."""

@@ -8,15 +8,16 @@ what "the same" means is not worked out from the geometry but seen: equal rows a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.chip.bill import block_words, index_bits
+from nmcompile.chip.core import DISCRETE, POP16, POP32
 from nmcompile.chip.discrete import DiscreteConnection
-from nmcompile.chip.partition import Tiling
+from nmcompile.chip.tiling import Tiling
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.layers import Window
 
@@ -71,6 +72,37 @@ class Inputs:
     def n_formats(self) -> int:
         """Synapse formats that the blocks need."""
         return len({block.dense for block in self.blocks})
+
+
+@dataclass(frozen=True)
+class NumberedAxon:
+    """An input axon of a core: which connection, which of its axons, and its kind."""
+
+    connection: int
+    axon: InputAxon
+    kind: int
+
+
+def numbered_axons(
+    inputs: Sequence[Inputs], tilings: Mapping[str, Tiling], hardware: HardwareModel
+) -> list[NumberedAxon]:
+    """All axons into a core, in the order of their numbers.
+
+    A pop16 axon names its target with few bits, so these come first, and those beyond become
+    pop32; a population of one neuron needs no atom and is discrete.
+    """
+    groups: dict[int, list[NumberedAxon]] = {POP16: [], POP32: [], DISCRETE: []}
+    room = 1 << hardware.axon.pop16_target_bits.value
+    for k, each in enumerate(inputs):
+        sizes = tilings[each.connection.link.source].population_sizes
+        for axon in each.axons:
+            size = int(sizes[axon.population])
+            kind = DISCRETE
+            if size > 1:
+                fits = size <= hardware.axon.pop16_atoms.value and len(groups[POP16]) < room
+                kind = POP16 if fits else POP32
+            groups[kind].append(NumberedAxon(k, axon, kind))
+    return groups[POP16] + groups[POP32] + groups[DISCRETE]
 
 
 def delay_bits(delay: int) -> int:

@@ -2,19 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import ClassVar
 
+import numpy as np
+
 from nmcompile.chip.bill import RESOURCES, Bill, axon_slots
-from nmcompile.chip.core import POP16, POP32
-from nmcompile.chip.discrete import DiscreteGraph, DiscreteLayer
-from nmcompile.chip.partition import Grid, Partition, Tiling
+from nmcompile.chip.discrete import DiscreteConnection, DiscreteGraph, DiscreteLayer
+from nmcompile.chip.tiling import Grid, Tiling
 from nmcompile.errors import FitError
 from nmcompile.hardware import HardwareModel
 from nmcompile.passes.base import Pass
-from nmcompile.passes.inputs import Inputs, tile_inputs
+from nmcompile.ir.text import shape_text, table_text
+from nmcompile.passes.inputs import Inputs, numbered_axons, tile_inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Tilings of all layers on the chip, what enters each tile, and what each tile costs.
+
+    Attributes
+    ----------
+    graph : the layers that were cut
+    tilings : layer name -> tiling, the encoder's included (its tiles are no cores)
+    inputs : layer name -> for each tile, what enters it, a connection at a time
+    bills : layer name -> bill of each tile
+    """
+
+    graph: DiscreteGraph
+    tilings: Mapping[str, Tiling]
+    inputs: Mapping[str, tuple[tuple[Inputs, ...], ...]]
+    bills: Mapping[str, tuple[Bill, ...]]
+
+    def cores(self) -> Iterator[tuple[str, int]]:
+        """(layer, tile) of each core, in order."""
+        for layer in self.graph.layers:
+            for tile in range(self.tilings[layer.name].tiles):
+                yield layer.name, tile
+
+    @property
+    def n_cores(self) -> int:
+        return sum(self.tilings[layer.name].tiles for layer in self.graph.layers)
+
+    def __str__(self) -> str:
+        rows = []
+        for layer in self.graph.layers:
+            tiling = self.tilings[layer.name]
+            bills = self.bills[layer.name]
+            rows.append(
+                (
+                    layer.name,
+                    shape_text(tiling.grid),
+                    tiling.tiles,
+                    shape_text(tiling.box),
+                    max(bill.compartments for bill in bills),
+                    max(bill.synapse_words for bill in bills),
+                    max(bill.input_axons for bill in bills),
+                    max(bill.output_axon_slots for bill in bills),
+                )
+            )
+        header = (
+            "layer", "grid", "cores", "tile", "compartments", "synapse words", "input axons",
+            "output slots",
+        )
+        return f"partition of {self.graph.name}: {self.n_cores} cores\n{table_text(header, rows)}\n"
 
 
 @dataclass(frozen=True)
@@ -34,16 +87,27 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
         least = {layer.name: 1 for layer in value.layers}
         while True:
             tilings = {value.encoder.name: self._encoder_tiling(value)}
-            bills: dict[str, list[Bill]] = {}
+            inputs: dict[str, tuple[tuple[Inputs, ...], ...]] = {}
             for layer in value.layers:
-                tilings[layer.name], bills[layer.name] = self._cut(
+                tilings[layer.name], inputs[layer.name] = self._cut(
                     value, layer, tilings, least[layer.name]
                 )
-            crowded = self._charge_outputs(value, tilings, bills)
-            if crowded is None:
-                frozen = {name: tuple(each) for name, each in bills.items()}
-                return Partition(graph=value, tilings=tilings, bills=frozen)
-            least[crowded] = tilings[crowded].tiles + 1
+            slots = self._output_slots(tilings, inputs)
+            limit = self.hardware.core.output_axon_slots.value
+            crowded = [layer.name for layer in value.layers if max(slots[layer.name]) > limit]
+            if not crowded:
+                bills = {
+                    layer.name: tuple(
+                        replace(
+                            input_bill(tilings[layer.name], tile, entering, self.hardware),
+                            output_axon_slots=slots[layer.name][tile],
+                        )
+                        for tile, entering in enumerate(inputs[layer.name])
+                    )
+                    for layer in value.layers
+                }
+                return Partition(graph=value, tilings=tilings, inputs=inputs, bills=bills)
+            least[crowded[0]] = tilings[crowded[0]].tiles + 1
 
     def _encoder_tiling(self, graph: DiscreteGraph) -> Tiling:
         grid = _grid(graph.encoder.shape)
@@ -51,30 +115,33 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
 
     def _cut(
         self, graph: DiscreteGraph, layer: DiscreteLayer, tilings: dict[str, Tiling], least: int
-    ) -> tuple[Tiling, list[Bill]]:
+    ) -> tuple[Tiling, tuple[tuple[Inputs, ...], ...]]:
         """The tiling with the fewest tiles, at least `least`, all of which fit."""
         links = list(graph.into(layer.name))
         grid = _grid(layer.shape)
         if len(layer.shape) != 3:
-            grid = next((c.link.out_shape for c in links if prod(c.link.out_shape) == layer.size))
+            shapes = [c.link.out_shape for c in links if prod(c.link.out_shape) == layer.size]
+            grid = shapes[0] if shapes else grid
         worst: tuple[str, int, int] | None = None
         for box in _boxes(grid, self.hardware.core.compartments.value):
             tiling = Tiling(layer.name, grid, box, self.hardware.axon.pop32_atoms.value)
             if tiling.tiles < least:
                 continue
-            bills = []
+            worst = least_bill(links, box, self.hardware).excess(self.hardware)
+            if worst is not None:
+                continue
+            entering: list[tuple[Inputs, ...]] = []
             for tile in range(tiling.tiles):
-                inputs = [
+                inputs = tuple(
                     tile_inputs(c, tilings[c.link.source], tiling, tile, self.hardware)
                     for c in links
-                ]
-                bill = input_bill(layer, tiling, tile, inputs, self.hardware)
-                worst = bill.excess(self.hardware)
+                )
+                worst = input_bill(tiling, tile, inputs, self.hardware).excess(self.hardware)
                 if worst is not None:
                     break
-                bills.append(bill)
+                entering.append(inputs)
             else:
-                return tiling, bills
+                return tiling, tuple(entering)
         if worst is None:
             raise FitError(
                 f"layer {layer.name!r}: cut into single neurons it still needs more output axon "
@@ -95,33 +162,19 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
             limit=limit,
         )
 
-    def _charge_outputs(
-        self, graph: DiscreteGraph, tilings: dict[str, Tiling], bills: dict[str, list[Bill]]
-    ) -> str | None:
-        """Add output axon slots to the bills; the name of a layer that has too many, or None."""
+    def _output_slots(
+        self,
+        tilings: Mapping[str, Tiling],
+        inputs: Mapping[str, tuple[tuple[Inputs, ...], ...]],
+    ) -> dict[str, list[int]]:
+        """Output axon slots that each tile of each layer needs."""
         slots = {name: [0] * tiling.tiles for name, tiling in tilings.items()}
-        for connection in graph.connections:
-            source, target = (
-                tilings[connection.link.source],
-                tilings[connection.link.target],
-            )
-            for tile in range(target.tiles):
-                inputs = tile_inputs(connection, source, target, tile, self.hardware)
-                for axon in inputs.axons:
-                    owner = int(source.first_population.searchsorted(axon.population, "right")) - 1
-                    size = int(source.population_sizes[axon.population])
-                    slots[source.layer][owner] += axon_slots(
-                        axon_kind(size, self.hardware), self.hardware
-                    )
-        limit = self.hardware.core.output_axon_slots.value
-        for layer in graph.layers:
-            if max(slots[layer.name]) > limit:
-                return layer.name
-            bills[layer.name] = [
-                replace(bill, output_axon_slots=used)
-                for bill, used in zip(bills[layer.name], slots[layer.name], strict=True)
-            ]
-        return None
+        for entering in (each for tiles in inputs.values() for each in tiles):
+            for number in numbered_axons(entering, tilings, self.hardware):
+                source = tilings[entering[number.connection].connection.link.source]
+                owner = source.owner(number.axon.population)
+                slots[source.layer][owner] += axon_slots(number.kind, self.hardware)
+        return slots
 
     def changes(self, before: DiscreteGraph, after: Partition) -> str:
         return ", ".join(
@@ -129,19 +182,23 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
         )
 
 
-def axon_kind(population: int, hardware: HardwareModel) -> int:
-    """The narrowest axon type for a population of so many neurons."""
-    if population == 1:
-        return 0
-    return POP16 if population <= hardware.axon.pop16_atoms.value else POP32
+def least_bill(links: Sequence[DiscreteConnection], box: Grid, hardware: HardwareModel) -> Bill:
+    """A bill that no tile of this size can undercut, quickly found.
+
+    Every neuron needs its non-zero weights; at the edge some of them may read padding, so only
+    connections without padding count.
+    """
+    words = 0
+    for connection in links:
+        link = connection.link
+        if link.window.padding == ((0, 0), (0, 0)) and link.out_shape[2] >= box[2]:
+            fan_in = np.sort(np.count_nonzero(link.weights, axis=(0, 1, 2)))[: box[2]].sum()
+            words += int(fan_in) * connection.weight_bits // hardware.synapse.word_bits.value
+    return Bill(compartments=prod(box), synapse_words=words)
 
 
 def input_bill(
-    layer: DiscreteLayer,
-    tiling: Tiling,
-    tile: int,
-    inputs: list[Inputs],
-    hardware: HardwareModel,
+    tiling: Tiling, tile: int, inputs: Sequence[Inputs], hardware: HardwareModel
 ) -> Bill:
     """The bill of a tile without its output axons."""
     return Bill(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmcompile.errors import ModelError
-from nmcompile.frontends.keras.weights import LegacyStore, LayersStore, WeightStore
+from nmcompile.frontends.keras.weights import LayersStore, LegacyStore, WeightStore
 
 if TYPE_CHECKING:
     import h5py

@@ -8,8 +8,7 @@ only where a layer needs another layout than its input has.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.frontends.keras.graph import Call
-from nmcompile.frontends.keras.options import Activation
+from nmcompile.frontends.keras.options import Activation, Options
 from nmcompile.frontends.keras.weights import WeightStore
 from nmcompile.ir import nodes
 from nmcompile.ir.nodes import Node, Shape
@@ -94,9 +93,7 @@ class NodeBuilder:
         while unique in self.nodes:
             count += 1
             unique = f"{name}@{count}"
-        node = kind(
-            name=unique, inputs=tuple(inputs), origin=(origin,) if origin else (), **fields
-        )
+        node = kind(name=unique, inputs=tuple(inputs), origin=(origin,) if origin else (), **fields)
         shapes = [self.shapes[each] for each in inputs]
         node.verify(shapes)
         self.nodes[unique] = node
@@ -207,11 +204,9 @@ class Step:
         node = self.add(nodes.Softmax, [self.lay(tensor, layout)])
         return Tensor(node, tensor.shape, layout)
 
-    def affine(
-        self, tensor: Tensor, scale: NDArray[Any], shift: NDArray[Any]
-    ) -> Tensor:
+    def affine(self, tensor: Tensor, scale: NDArray[Any], shift: NDArray[Any]) -> Tensor:
         """Add ``x * scale + shift``; both broadcast against Keras' shape."""
-        fields = {}
+        fields: dict[str, Any] = {}
         for key, value in (("scale", scale), ("shift", shift)):
             try:
                 fits = np.broadcast_shapes(value.shape, tensor.shape) == tensor.shape
@@ -235,6 +230,7 @@ class Step:
         return Tensor(node, tensor.shape, tensor.layout)
 
 
-def total(shape: Shape) -> int:
-    """Numbers in a shape."""
-    return math.prod(shape)
+#: Adds the nodes of one call of a layer.
+Converter = Callable[[Step], Tensor]
+#: Reads a layer's options; what it returns converts each call.
+Parser = Callable[[Options], Converter]

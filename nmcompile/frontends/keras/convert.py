@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from nmcompile.errors import ModelError, Obstacle, UnsupportedError
-from nmcompile.frontends.keras import layers
-from nmcompile.frontends.keras.builder import NodeBuilder, Refused, Step, Tensor, plain
+from nmcompile.frontends.keras.builder import Converter, NodeBuilder, Refused, Step, Tensor, plain
 from nmcompile.frontends.keras.graph import Call, Graph, build_graph
 from nmcompile.frontends.keras.model import Layer, Model
 from nmcompile.frontends.keras.options import Options
 from nmcompile.frontends.keras.refusals import refusal
+from nmcompile.frontends.keras.registry import DROPPED, LAYERS, OPERATIONS
 from nmcompile.frontends.keras.weights import WeightStore
 from nmcompile.ir import Network, nodes
 
 #: Layers through which a softmax may still be the last one that computes.
-_TRANSPARENT = frozenset({*layers.DROPPED, "Flatten", "Reshape"})
+_TRANSPARENT = frozenset({*DROPPED, "Flatten", "Reshape"})
 
 
 def convert(model: Model, store: WeightStore, where: str) -> Network:
@@ -41,16 +41,16 @@ def convert(model: Model, store: WeightStore, where: str) -> Network:
         try:
             done[name] = converter(Step(call, inputs, builder, store))
         except Refused as error:
-            obstacles.append(
-                Obstacle(call.layer.name, call.layer.kind, error.why, error.remedy)
-            )
+            obstacles.append(Obstacle(call.layer.name, call.layer.kind, error.why, error.remedy))
     entries = [call.name for call in graph.calls.values() if call.layer.kind == "InputLayer"]
     if len(entries) > 1:
         obstacles.append(
             Obstacle(
-                entries[1], "InputLayer", f"the model has {len(entries)} inputs",
+                entries[1],
+                "InputLayer",
+                f"the model has {len(entries)} inputs",
                 "join them into one input before the network",
-            )  # fmt: skip
+            )
         )
     if obstacles:
         raise UnsupportedError(where, _unique(obstacles))
@@ -64,9 +64,7 @@ def convert(model: Model, store: WeightStore, where: str) -> Network:
     return Network.build(builder.nodes.values(), name=model.name)
 
 
-def _converters(
-    graph: Graph, where: str, obstacles: list[Obstacle]
-) -> dict[int, layers.Converter]:
+def _converters(graph: Graph, where: str, obstacles: list[Obstacle]) -> dict[int, Converter]:
     """Read every layer's options once; note what cannot be compiled."""
     final = _final_calls(graph)
     last: dict[int, bool] = {}
@@ -75,14 +73,12 @@ def _converters(
         key = id(call.layer)
         used[key] = call.layer
         last[key] = last.get(key, True) and name in final
-    found: dict[int, layers.Converter] = {}
+    found: dict[int, Converter] = {}
     for key, layer in used.items():
-        table = layers.OPERATIONS if layer.is_op else layers.LAYERS
+        table = OPERATIONS if layer.is_op else LAYERS
         parse = None if layer.custom else table.get(layer.kind)
         if parse is None:
-            obstacles.append(
-                Obstacle(layer.name, layer.kind, *refusal(layer.kind, layer.custom))
-            )
+            obstacles.append(Obstacle(layer.name, layer.kind, *refusal(layer.kind, layer.custom)))
             continue
         options = Options(layer, where, final=last[key])
         converter = parse(options)
@@ -100,7 +96,7 @@ def _final_calls(graph: Graph) -> set[str]:
         for source in call.inputs:
             readers[source].append(call)
     final: set[str] = set()
-    for name in reversed(graph.calls):
+    for name in reversed(tuple(graph.calls)):
         if all(
             reader.layer.kind in _TRANSPARENT and reader.name in final for reader in readers[name]
         ):

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 from nmcompile.errors import ModelError, Obstacle
 from nmcompile.frontends.keras.model import Layer, Model
 
 #: Arguments of a call that change nothing when they are off.
 _QUIET_ARGUMENTS = ("mask", "training", "initial_state", "return_attention_scores")
+
+
+class Reference(NamedTuple):
+    """A tensor as the configuration names it.
+
+    Attributes
+    ----------
+    layer : name of the layer within its model
+    call : number of the call
+    tensor : number of the result
+    listed : whether it stands as a list (Keras 2, and all models' outputs) or as a tensor
+    """
+
+    layer: str
+    call: int
+    tensor: int
+    listed: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +119,7 @@ class _Unroller:
 
     def _functional(self, model: Model, inputs: Sequence[str] | None, prefix: str) -> list[str]:
         by_name = {layer.short: layer for layer in model.layers}
-        entries = [entry[0] for entry in _references(model.config.get("input_layers"))]
+        entries = [entry.layer for entry in _references(model.config.get("input_layers"))]
         results: dict[tuple[str, int], list[str]] = {}
         for position, name in enumerate(entries):
             if name not in by_name or by_name[name].kind != "InputLayer":
@@ -123,13 +140,16 @@ class _Unroller:
             for k, node in enumerate(layer.inbound)
         }
 
-        def target(reference: tuple[str, int, int]) -> tuple[str, int]:
-            name, node_index, _ = reference
+        def target(reference: Reference) -> tuple[str, int]:
+            name = reference.layer
             if name not in by_name:
                 raise ModelError(f"{self.where}: the model refers to a layer {name!r} it lacks")
-            key = (name, node_index - _offset(by_name[name]))
+            key = (name, reference.call - _offset(by_name[name], reference))
             if key not in nodes and key not in results:
-                raise ModelError(f"{self.where}: the model refers to call {key} that it lacks")
+                raise ModelError(
+                    f"{self.where}: the model refers to call {reference.call} of layer {name!r}, "
+                    "which it lacks; save the model again"
+                )
             return key
 
         sorter: TopologicalSorter[tuple[str, int]] = TopologicalSorter()
@@ -141,12 +161,10 @@ class _Unroller:
             names = " -> ".join(str(name) for name, _ in error.args[1])
             raise ModelError(f"{self.where}: the model's layers form a cycle: {names}") from None
 
-        def pick(reference: tuple[str, int, int]) -> str:
+        def pick(reference: Reference) -> str:
             found = results[target(reference)]
-            if not 0 <= reference[2] < len(found):
-                # Only layers that are refused, such as an LSTM, return several tensors.
-                return found[0]
-            return found[reference[2]]
+            # Of single layers, only those that are refused, such as an LSTM, have several results.
+            return found[reference.tensor] if 0 <= reference.tensor < len(found) else found[0]
 
         for key in order:
             if key in results:
@@ -184,10 +202,11 @@ class _Unroller:
             if not quiet and not (value is None or _references(value)):
                 self.obstacles.append(
                     Obstacle(
-                        layer.name, layer.kind,
+                        layer.name,
+                        layer.kind,
                         f"it is called with the argument {key or 'constant'}={str(value)[:60]}",
                         "call it on tensors only, in inference mode",
-                    )  # fmt: skip
+                    )
                 )
 
 
@@ -216,37 +235,42 @@ def _made_input(model: Model) -> Layer | None:
     )  # fmt: skip
 
 
-def _offset(layer: Layer) -> int:
-    """Number that the first call of a layer has: Functional models count their own graph as 0."""
+def _offset(layer: Layer, reference: Reference) -> int:
+    """Number that the first call of a layer has.
+
+    Where calls are listed, Keras gives the number 0 to a functional model's own graph;
+    Keras 2 does so for a Sequential model, too.
+    """
     if layer.inner is None:
         return 0
-    old = bool(layer.inbound) and isinstance(layer.inbound[0], list)
-    return 1 if old or not layer.inner.sequential else 0
+    if reference.listed:
+        keras2 = bool(layer.inbound) and isinstance(layer.inbound[0], list)
+        return int(keras2 or not layer.inner.sequential)
+    return int(reference.call >= len(layer.inbound))
 
 
-def _references(value: object) -> list[tuple[str, int, int]]:
-    """All ``(layer, call, tensor)`` in a node or a list of inputs, in order."""
+def _references(value: object) -> list[Reference]:
+    """All tensors in a node or in a list of inputs or outputs, in order."""
     return list(_walk(value, 0))
 
 
-def _walk(value: object, depth: int) -> Iterator[tuple[str, int, int]]:
+def _walk(value: object, depth: int) -> Iterator[Reference]:
     if depth > 20:
         raise ModelError("a layer's inputs are nested more than 20 deep")
+    inner: Iterable[object] = ()
     if isinstance(value, Mapping):
         if value.get("class_name") == "__keras_tensor__":
             name, node, tensor = value["config"]["keras_history"]
-            yield str(name), int(node), int(tensor)
+            yield Reference(str(name), int(node), int(tensor), listed=False)
         else:
-            for each in value.values():
-                yield from _walk(each, depth + 1)
+            inner = value.values()
     elif isinstance(value, list | tuple):
+        inner = value
         if len(value) >= 3 and isinstance(value[0], str) and _is_index(value[1], value[2]):
-            yield value[0], value[1], value[2]
-            for each in value[3:]:
-                yield from _walk(each, depth + 1)
-        else:
-            for each in value:
-                yield from _walk(each, depth + 1)
+            yield Reference(value[0], value[1], value[2], listed=True)
+            inner = value[3:]
+    for each in inner:
+        yield from _walk(each, depth + 1)
 
 
 def _is_index(*values: object) -> bool:

@@ -147,7 +147,9 @@ class Options:
         values: dict[str, float | None] = {}
         for key in ("max_value", "negative_slope", "alpha", "threshold"):
             value = config.get(key)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float)
+            ):
                 raise self.bad(key, value, "a number")
             values[key] = value
         slope = values["negative_slope"] or values["alpha"]
@@ -172,7 +174,9 @@ class Options:
         for key, value in self.layer.config.items():
             if key in _OFF:
                 if value:
-                    self.problem(f"its option {key}={str(value)[:60]} is not supported", "turn it off")
+                    self.problem(
+                        f"its option {key}={str(value)[:60]} is not supported", "turn it off"
+                    )
             elif key not in self._read and not _harmless(key) and value is not None:
                 self.problem(
                     f"its option {key}={str(value)[:60]} is not known", "leave it at its default"

@@ -31,48 +31,65 @@ _SELECT = (f"{_SPIKES} choose or compare inputs", "use Add or Concatenate")
 _MASK = ("masks are not carried through the network", "pad the inputs with zeros instead")
 _QUANTISED = ("it is quantised already for another target", "save the float model")
 
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 #: Class name -> (why, what to do instead).
 REFUSED: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("MaxPooling1D", "MaxPooling2D", "MaxPooling3D"), _MAX),
+    **dict.fromkeys(_words("MaxPooling1D MaxPooling2D MaxPooling3D"), _MAX),
     **dict.fromkeys(("AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D"), _MAX),
-    **dict.fromkeys(("GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D"), _GLOBAL_MAX),
-    **dict.fromkeys(("LeakyReLU", "ELU", "PReLU", "ThresholdedReLU", "SELU"), _CURVE),
     **dict.fromkeys(
-        ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "LSTMCell",
-         "GRUCell", "SimpleRNNCell", "StackedRNNCells", "Bidirectional", "CuDNNLSTM", "CuDNNGRU"),
+        _words("GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D"), _GLOBAL_MAX
+    ),
+    **dict.fromkeys(_words("LeakyReLU ELU PReLU ThresholdedReLU SELU"), _CURVE),
+    **dict.fromkeys(
+        _words(
+            "LSTM GRU SimpleRNN RNN ConvLSTM1D ConvLSTM2D ConvLSTM3D LSTMCell GRUCell "
+            "SimpleRNNCell StackedRNNCells Bidirectional CuDNNLSTM CuDNNGRU"
+        ),
         _RECURRENT,
     ),
-    **dict.fromkeys(("TimeDistributed", "Wrapper", "SpectralNormalization"), _CUSTOM_LOOP),
+    **dict.fromkeys(_words("TimeDistributed Wrapper SpectralNormalization"), _CUSTOM_LOOP),
     **dict.fromkeys(
-        ("LayerNormalization", "GroupNormalization", "UnitNormalization", "RMSNormalization",
-         "InstanceNormalization"),
+        _words(
+            "LayerNormalization GroupNormalization UnitNormalization RMSNormalization "
+            "InstanceNormalization"
+        ),
         _NORM,
     ),
     **dict.fromkeys(
-        ("Attention", "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention",
-         "GroupedQueryAttention"),
+        _words(
+            "Attention AdditiveAttention MultiHeadAttention GroupQueryAttention "
+            "GroupedQueryAttention"
+        ),
         _ATTENTION,
     ),
-    **dict.fromkeys(("Multiply", "Dot", "EinsumDense"), _PRODUCT),
+    **dict.fromkeys(_words("Multiply Dot EinsumDense"), _PRODUCT),
     **dict.fromkeys(("Maximum", "Minimum"), _SELECT),
-    **dict.fromkeys(("UpSampling1D", "UpSampling2D", "UpSampling3D", "RepeatVector"), _UP),
-    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _TRANSPOSED),
+    **dict.fromkeys(_words("UpSampling1D UpSampling2D UpSampling3D RepeatVector"), _UP),
+    **dict.fromkeys(_words("Conv1DTranspose Conv2DTranspose Conv3DTranspose"), _TRANSPOSED),
     **dict.fromkeys(
-        ("Conv3D", "AveragePooling3D", "GlobalAveragePooling3D", "ZeroPadding3D", "Cropping3D"),
+        _words("Conv3D AveragePooling3D GlobalAveragePooling3D ZeroPadding3D Cropping3D"),
         _THREE_D,
     ),
     **dict.fromkeys(
-        ("Embedding", "Discretization", "CategoryEncoding", "Hashing", "HashedCrossing",
-         "IntegerLookup", "StringLookup"),
+        _words(
+            "Embedding Discretization CategoryEncoding Hashing HashedCrossing IntegerLookup "
+            "StringLookup"
+        ),
         _TOKENS,
     ),
     **dict.fromkeys(
-        ("CenterCrop", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip",
-         "RandomRotation", "RandomTranslation", "RandomZoom", "RandomHeight", "RandomWidth",
-         "Resizing", "AutoContrast", "Equalization", "Solarization", "MixUp", "CutMix"),
+        _words(
+            "CenterCrop RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation "
+            "RandomTranslation RandomZoom RandomHeight RandomWidth Resizing AutoContrast "
+            "Equalization Solarization MixUp CutMix"
+        ),
         _IMAGE,
     ),
-    **dict.fromkeys(("TextVectorization", "MelSpectrogram", "STFTSpectrogram"), _TEXT),
+    **dict.fromkeys(_words("TextVectorization MelSpectrogram STFTSpectrogram"), _TEXT),
     "Masking": _MASK,
     "Subtract": (
         "differences of layers are not mapped",
@@ -98,7 +115,7 @@ REFUSED: dict[str, tuple[str, str]] = {
 #: Activation -> what to do instead.
 ACTIVATIONS = {
     "softmax": "softmax is possible only as the last layer, where the host computes it; use ReLU",
-    "sigmoid": "use ReLU and train again; as the last layer drop it, the largest output is the same",
+    "sigmoid": "use ReLU and train again; as the last layer, drop it",
     "hard_sigmoid": "use ReLU with max_value=1 and train again",
     "hard_tanh": "use ReLU with max_value=1 and train again",
     "leaky_relu": _RELU,

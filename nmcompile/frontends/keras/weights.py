@@ -173,8 +173,7 @@ class LegacyStore(_Hdf5Store):
                 f"expected {len(order)}; save the model again"
             )
         given = {
-            (id(layer), name): array
-            for (layer, name, _), array in zip(order, arrays, strict=True)
+            (id(layer), name): array for (layer, name, _), array in zip(order, arrays, strict=True)
         }
         for layer, name, _ in slots:
             array = given[id(layer), name]
@@ -219,7 +218,7 @@ class MemoryStore:
         return as_float32(self._where, layer, name, value)
 
 
-def as_float32(where: str, layer: Layer, name: str, value: object) -> NDArray[np.float32]:
+def as_float32(where: str, layer: Layer, name: str, value: Any) -> NDArray[np.float32]:
     """The value as float32; raises ModelError where a number is NaN or infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         array = np.ascontiguousarray(np.asarray(value).astype(np.float32))

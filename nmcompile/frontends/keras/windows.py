@@ -5,16 +5,12 @@ One-dimensional layers are images of one row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from nmcompile.frontends.keras.builder import ONE, Refused, Step, Tensor
+from nmcompile.frontends.keras.builder import ONE, Converter, Parser, Refused, Step, Tensor
 from nmcompile.frontends.keras.options import Options
 from nmcompile.ir import nodes
 from nmcompile.ir.nodes import Padding2d, Pair
-
-Converter = Callable[[Step], Tensor]
-Parser = Callable[[Options], Converter]
 
 
 def same_padding(length: int, window: int, stride: int, dilation: int) -> Pair:
@@ -85,7 +81,7 @@ def conv(spatial: int) -> Parser:
     return parse
 
 
-def depthwise(spatial: int, separable: bool) -> Parser:
+def depthwise(spatial: int, *, separable: bool) -> Parser:
     def parse(o: Options) -> Converter:
         window = Window(o, spatial, "kernel_size", pool=False)
         multiplier = o.count("depth_multiplier", 1)
@@ -186,21 +182,3 @@ def _pair(o: Options, key: str, value: object) -> Pair:
     if min(values) < 0:
         raise o.bad(key, value, "numbers of at least 0")
     return values
-
-
-WINDOWED: dict[str, Parser] = {
-    "Conv1D": conv(1),
-    "Conv2D": conv(2),
-    "DepthwiseConv1D": depthwise(1, False),
-    "DepthwiseConv2D": depthwise(2, False),
-    "SeparableConv1D": depthwise(1, True),
-    "SeparableConv2D": depthwise(2, True),
-    "AveragePooling1D": average_pool(1),
-    "AveragePooling2D": average_pool(2),
-    "GlobalAveragePooling1D": global_average_pool(1),
-    "GlobalAveragePooling2D": global_average_pool(2),
-    "ZeroPadding1D": border(1, "padding", 1),
-    "ZeroPadding2D": border(2, "padding", 1),
-    "Cropping1D": border(1, "cropping", -1),
-    "Cropping2D": border(2, "cropping", -1),
-}

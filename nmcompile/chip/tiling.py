@@ -1,18 +1,13 @@
-"""Which neurons share a core: tiles of layers, and where each neuron lies in its tile."""
+"""Tilings: which neurons of a layer share a core, and where each one lies there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, prod
 
 import numpy as np
 from numpy.typing import NDArray
-
-from nmcompile.chip.bill import Bill
-from nmcompile.chip.discrete import DiscreteGraph
-from nmcompile.ir.text import shape_text, table_text
 
 Grid = tuple[int, int, int]
 
@@ -98,6 +93,10 @@ class Tiling:
         """(populations,) neurons of each population of the layer."""
         return np.bincount(self.layer_population)
 
+    def owner(self, population: int) -> int:
+        """The tile that a population of the layer is in."""
+        return int(self.first_population.searchsorted(population, "right")) - 1
+
     @cached_property
     def _maps(self) -> tuple[NDArray[np.int32], ...]:
         maps = tuple(np.zeros(self.grid, np.int32) for _ in range(4))
@@ -113,52 +112,3 @@ class Tiling:
             maps[2][where] = place * groups + channel // self.atoms
             maps[3][where] = channel % self.atoms
         return tuple(each.reshape(-1) for each in maps)
-
-
-@dataclass(frozen=True, eq=False)
-class Partition:
-    """Tilings of all layers on the chip, with the bill of every tile's inputs.
-
-    Attributes
-    ----------
-    graph : the layers that were cut
-    tilings : layer name -> tiling, the encoder's included (its tiles are no cores)
-    bills : layer name -> bill of each tile
-    """
-
-    graph: DiscreteGraph
-    tilings: Mapping[str, Tiling]
-    bills: Mapping[str, tuple[Bill, ...]]
-
-    def cores(self) -> Iterator[tuple[str, int]]:
-        """(layer, tile) of each core, in order."""
-        for layer in self.graph.layers:
-            for tile in range(self.tilings[layer.name].tiles):
-                yield layer.name, tile
-
-    @property
-    def n_cores(self) -> int:
-        return sum(self.tilings[layer.name].tiles for layer in self.graph.layers)
-
-    def __str__(self) -> str:
-        rows = []
-        for layer in self.graph.layers:
-            tiling = self.tilings[layer.name]
-            bills = self.bills[layer.name]
-            rows.append(
-                (
-                    layer.name,
-                    shape_text(tiling.grid),
-                    tiling.tiles,
-                    shape_text(tiling.box),
-                    max(bill.compartments for bill in bills),
-                    max(bill.synapse_words for bill in bills),
-                    max(bill.input_axons for bill in bills),
-                    max(bill.output_axon_slots for bill in bills),
-                )
-            )
-        header = (
-            "layer", "grid", "cores", "tile", "compartments", "synapse words", "input axons",
-            "output slots",
-        )
-        return f"partition of {self.graph.name}: {self.n_cores} cores\n{table_text(header, rows)}\n"

@@ -1,0 +1,1 @@
+"""Accounting of resources, accuracy and activity; reports and pictures."""

@@ -1,0 +1,1 @@
+"""What runs off-chip: input encoding and read-out."""

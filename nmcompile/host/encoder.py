@@ -1,0 +1,82 @@
+"""Input encoding on the host: integer currents for spiking neurons, the same on every machine."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.chip.program import Encoder, HostConv
+from nmcompile.errors import DataError
+from nmcompile.ir.linear import expand_groups
+from nmcompile.ir.nodes import FloatArray
+from nmcompile.ir.reference import pad, windows
+
+INPUT_LIMIT = 32767
+
+
+def encoder_currents(encoder: Encoder, x: FloatArray) -> NDArray[np.int64]:
+    """Current of every encoder neuron, constant over a sample's steps.
+
+    All arithmetic is on integers below 2^53, which float64 holds exactly, so a matrix product
+    gives the same result in whatever order a machine adds.
+
+    Parameters
+    ----------
+    x : (samples, *input shape)
+
+    Returns
+    -------
+    (samples, neurons) int64, 0..threshold
+
+    Raises
+    ------
+    DataError
+        Samples of another shape, or values that are NaN or infinite.
+    """
+    if x.shape[1:] != encoder.input_shape:
+        raise DataError(
+            f"samples have shape {tuple(x.shape[1:])}, the network takes {encoder.input_shape}"
+        )
+    if not np.isfinite(x).all():
+        raise DataError(f"{int((~np.isfinite(x)).sum())} input values are NaN or infinite")
+    scaled = np.rint(x.astype(np.float64) * encoder.input_scale)
+    value = np.clip(scaled, -INPUT_LIMIT, INPUT_LIMIT).reshape(len(x), -1)
+    for layer in encoder.layers:
+        value = _host_layer(layer, value)
+    return value.astype(np.int64)
+
+
+def _host_layer(layer: HostConv, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(samples, outputs) of one integer layer; whole numbers in float64."""
+    gathered = np.where(layer.view >= 0, value[:, layer.view], 0)
+    kh, kw = layer.weights.shape[:2]
+    patches = windows(pad(gathered, layer.padding), (kh, kw), layer.stride, layer.dilation)
+    samples, rows, cols, channels = patches.shape[:4]
+    if layer.groups == channels == layer.weights.shape[3] and kh == kw == 1:
+        result = patches[..., 0, 0] * layer.weights[0, 0, 0]
+    else:
+        kernel = expand_groups(layer.weights.astype(np.float64), layer.groups)
+        flat = patches.transpose(0, 1, 2, 4, 5, 3).reshape(samples, rows * cols, -1)
+        result = flat @ kernel.reshape(flat.shape[2], -1)
+    result = result.reshape(samples, -1) + layer.bias
+    return np.floor_divide(np.clip(result, 0, float(layer.ceiling)), 2.0**layer.shift)
+
+
+def encoder_spikes(
+    encoder: Encoder, currents: NDArray[np.int64], steps: int
+) -> NDArray[np.bool_]:
+    """Spikes that the currents cause, step by step.
+
+    Returns
+    -------
+    (samples, steps, neurons) bool
+    """
+    spikes = np.zeros((len(currents), steps, prod(encoder.shape)), bool)
+    voltage = np.full(currents.shape, encoder.threshold // 2, np.int64)
+    for step in range(steps):
+        voltage += currents
+        spikes[:, step] = voltage >= encoder.threshold
+        voltage -= encoder.threshold * spikes[:, step]
+    return spikes

@@ -1,0 +1,71 @@
+"""Emit: put cores, encoder and read-out together as a Program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from nmcompile.chip.program import Program, ReadOut
+from nmcompile.chip.verify import verify_program
+from nmcompile.hardware import HardwareModel
+from nmcompile.passes.base import Pass
+from nmcompile.passes.place import Placement
+
+
+@dataclass(frozen=True)
+class Emit(Pass[Placement, Program]):
+    """Reads the placed cores, the encoder and the read-out; makes the Program.
+
+    Attributes
+    ----------
+    steps : per sample
+    manifest, attachments : travel along in the Program
+    """
+
+    name: ClassVar[str] = "emit"
+    purpose: ClassVar[str] = "put cores, encoder and read-out together"
+
+    steps: int
+    manifest: Mapping[str, Any]
+    attachments: Mapping[str, Any]
+
+    def run(self, value: Placement) -> Program:
+        graph = value.allocation.partition.graph
+        return Program(
+            target=value.target.name,
+            cores=value.allocation.cores,
+            encoder=graph.encoder,
+            injection=value.allocation.injection,
+            layers=value.allocation.layers,
+            read_out=ReadOut(
+                kind=graph.read_kind,
+                layers=graph.read_layers,
+                weights=graph.read_weights,
+                bias=graph.read_bias,
+            ),
+            steps=self.steps,
+            dt_s=graph.dt_s,
+            manifest=self.manifest,
+            attachments=self.attachments,
+        )
+
+    def changes(self, before: Placement, after: Program) -> str:
+        return f"{len(after.cores)} cores, {len(after.injection)} injections"
+
+
+@dataclass(frozen=True)
+class Verify(Pass[Program, Program]):
+    """Reads the Program's tables; changes nothing, raises where a limit is broken."""
+
+    name: ClassVar[str] = "verify"
+    purpose: ClassVar[str] = "check every table against the hardware model"
+
+    hardware: HardwareModel
+
+    def run(self, value: Program) -> Program:
+        verify_program(value, self.hardware)
+        return value
+
+    def changes(self, before: Program, after: Program) -> str:
+        return "all limits hold"
