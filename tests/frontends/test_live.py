@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from random_models import covering_models, random_model, randomise, samples  # noqa: E402
 
-from nmcompile.frontends import load  # noqa: E402
+from nmcompile.frontends import check, load  # noqa: E402
 from nmcompile.ir import evaluate  # noqa: E402
 
 pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("default")]
@@ -61,7 +61,7 @@ def test_a_model_in_memory_has_a_stable_hash_that_follows_its_weights() -> None:
 def test_a_single_layer_is_refused() -> None:
     from nmcompile.errors import ModelError
 
-    with pytest.raises(ModelError, match="wrap it in keras.Sequential"):
+    with pytest.raises(ModelError, match="wrap it in"):
         load(keras.layers.Dense(3))
 
 
@@ -74,3 +74,23 @@ def test_a_subclassed_model_is_refused() -> None:
 
     with pytest.raises(ModelError, match="Mine"):
         load(Mine())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "mixed_bfloat16"])
+def test_weights_of_any_float_type_are_read(dtype: str, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=dtype, name="dense")])
+    randomise(model, seed=2)
+    expected = np.asarray(model.layers[0].kernel.value, dtype=np.float32)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    for source in (model, path):
+        assert np.array_equal(load(source).network["dense"].weights, expected)
+
+
+def test_a_model_that_needs_training_behaviour_is_refused() -> None:
+    x = inputs = keras.Input((4,))
+    x = keras.layers.Dropout(0.5, name="noisy")(x, training=True)
+    x = 2.0 * keras.layers.Dense(3)(x) + 1.0
+    obstacles = check(keras.Model(inputs, x))
+    assert {each.layer for each in obstacles} >= {"noisy"}
+    assert {each.kind for each in obstacles} == {"Dropout", "Multiply", "Add"}

@@ -196,10 +196,7 @@ class _Unroller:
 
     def _check_arguments(self, layer: Layer, node: object) -> None:
         for key, value in _arguments(node):
-            if isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__":
-                continue
-            quiet = key in _QUIET_ARGUMENTS and not value
-            if not quiet and not (value is None or _references(value)):
+            if not (_is_off(value) if key in _QUIET_ARGUMENTS else _only_tensors(value)):
                 self.obstacles.append(
                     Obstacle(
                         layer.name,
@@ -271,6 +268,24 @@ def _walk(value: object, depth: int) -> Iterator[Reference]:
             inner = value[3:]
     for each in inner:
         yield from _walk(each, depth + 1)
+
+
+def _is_off(value: object) -> bool:
+    """None or false, or lists of these, such as the masks of several inputs."""
+    if isinstance(value, list | tuple):
+        return all(_is_off(each) for each in value)
+    return value is None or value is False
+
+
+def _only_tensors(value: object) -> bool:
+    """Whether an argument is tensors and nothing else."""
+    if isinstance(value, Mapping):
+        tensor = value.get("class_name") == "__keras_tensor__"
+        return tensor or (bool(value) and all(_only_tensors(each) for each in value.values()))
+    if isinstance(value, list | tuple):
+        listed = len(value) == 3 and isinstance(value[0], str) and _is_index(*value[1:])
+        return listed or (bool(value) and all(_only_tensors(each) for each in value))
+    return value is None
 
 
 def _is_index(*values: object) -> bool:

@@ -75,12 +75,13 @@ def parse_model(config: object, where: str) -> Model:
             f"{where}: the model is of the class {kind}, whose Python code is not in the file; "
             "rebuild it as a Sequential or functional model"
         )
-    return _model(entry, where, path="", folder="", index=(), depth=0)
+    return _model(entry, where, path="", folder="", index=(), depth=0, shared={})
 
 
 def _model(
     entry: Mapping[str, Any], where: str, *, path: str, folder: str, index: tuple[int, ...],
     depth: int,
+    shared: dict[object, str],
 ) -> Model:  # fmt: skip
     if depth > 50:
         raise ModelError(f"{where}: models are nested more than 50 deep; flatten the model")
@@ -111,10 +112,15 @@ def _model(
             at = (*index, sum(counts.values()))
             count = counts[snake] = counts.get(snake, 0) + 1
             group = f"{folder}/layers/{snake}" + (f"_{count - 1}" if count > 1 else "")
+            if (same := raw.get("shared_object_id")) is not None:
+                # A layer that several models hold keeps its weights where it was first.
+                group = shared.setdefault(str(same), group)
         custom = _custom(raw)
         inner = None
         if kind in MODEL_KINDS and not custom:
-            inner = _model(raw, where, path=name, folder=group, index=at, depth=depth + 1)
+            inner = _model(
+                raw, where, path=name, folder=group, index=at, depth=depth + 1, shared=shared
+            )
         inbound = raw.get("inbound_nodes") or ()
         if not isinstance(inbound, list | tuple):
             raise ModelError(f"{where}: layer {name!r}: its inbound_nodes are not a list")
