@@ -211,6 +211,15 @@ def model_residual() -> Any:
     return keras.Model(inputs, kl.Dense(3, name="output")(kl.Flatten()(z)))
 
 
+def model_residual_plain() -> Any:
+    x = inputs = keras.Input((6, 6, 3))
+    x = kl.Conv2D(4, 3, padding="same", activation="relu")(x)
+    y = kl.BatchNormalization()(kl.Conv2D(4, 3, padding="same")(x))
+    z = kl.Concatenate()([kl.Add()([x, y]), x])
+    z = kl.Conv2D(2, 3, strides=2)(kl.Identity()(z))
+    return keras.Model(inputs, [kl.GlobalAveragePooling2D()(z)])
+
+
 def model_residual_channels_first() -> Any:
     x = inputs = keras.Input((3, 8, 7))
     x = kl.Conv2D(4, 3, padding="same", activation="relu", data_format=FIRST)(x)
