@@ -1,0 +1,286 @@
+"""Damaged and malicious files give one sentence that names the file, never another exception."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from files import MODELS, edit_weights, layer, parts, sequential, weights_file, write_keras  # noqa: E402
+
+from nmcompile.errors import ModelError, NmcompileError  # noqa: E402
+from nmcompile.frontends import load  # noqa: E402
+
+FILES = ("cnn.keras", "cnn.h5", "residual_plain.keras2.h5")
+
+
+def survives(path: Path) -> bool:
+    """Whether the file loads; anything but one sentence with its name is a failure."""
+    try:
+        load(path)
+    except NmcompileError as error:
+        assert "\n" not in str(error) and path.name in str(error), str(error)
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_cut_short_is_refused(name: str, tmp_path: Path) -> None:
+    data = (MODELS / name).read_bytes()
+    path = tmp_path / name
+    lengths = [0, 1, 2, 4, 8, 9, 100, *range(0, len(data) - 1, len(data) // 60), len(data) - 1]
+    for length in lengths:
+        path.write_bytes(data[:length])
+        assert not survives(path), length
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_flipped_bits_never_raise_anything_else(name: str, tmp_path: Path) -> None:
+    data = (MODELS / name).read_bytes()
+    path, rng = tmp_path / name, np.random.default_rng(5)
+    for _ in range(150):
+        broken = bytearray(data)
+        for place in rng.integers(0, len(data), int(rng.integers(1, 4))):
+            broken[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(broken)
+        survives(path)
+
+
+def test_flipped_bits_in_the_weights_never_raise_anything_else(tmp_path: Path) -> None:
+    config, weights = parts("nested.keras")
+    path, rng = tmp_path / "model.keras", np.random.default_rng(6)
+    for _ in range(150):
+        broken = bytearray(weights)
+        for place in rng.integers(0, len(weights), int(rng.integers(1, 6))):
+            broken[place] = int(rng.integers(256))
+        survives(write_keras(path, config, bytes(broken)))
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) in a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        yield value, key
+        if isinstance(inner, dict | list):
+            yield from places(inner)
+
+
+@pytest.mark.parametrize("name", ["nested.keras", "residual.keras", "conv1d.keras"])
+def test_a_changed_configuration_never_raises_anything_else(name: str, tmp_path: Path) -> None:
+    config, weights = parts(name)
+    text, rng = json.dumps(config), np.random.default_rng(7)
+    odd = [None, -1, 0, 7, 10**30, 0.5, float("nan"), "", "x", "relu", [], [[]], {}, True, [3, 3]]
+    path = tmp_path / "model.keras"
+    for _ in range(200):
+        broken = json.loads(text)
+        for _ in range(int(rng.integers(1, 3))):
+            found = list(places(broken))
+            container, key = found[int(rng.integers(len(found)))]
+            if rng.random() < 0.3:
+                del container[key]
+            else:
+                container[key] = odd[int(rng.integers(len(odd)))]
+        survives(write_keras(path, broken, weights))
+
+
+def bad_configurations() -> dict[str, str]:
+    return {
+        "not_json": "{",
+        "not_utf8": "\udcff",
+        "no_object": "[1, 2]",
+        "null": "null",
+        "deep": "[" * 100_000 + "]" * 100_000,
+        "deep_layers": '{"class_name":"Sequential","config":{"layers":[' * 300 + "]}}" * 300,
+        "no_config": '{"class_name": "Sequential"}',
+        "layers_text": '{"class_name": "Sequential", "config": {"layers": "abc"}}',
+    }
+
+
+@pytest.mark.parametrize("name", bad_configurations())
+def test_a_senseless_configuration_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "config.json", bad_configurations()[name].encode("utf-8", "surrogateescape")
+        )
+        archive.writestr("model.weights.h5", weights_file({}))
+    assert not survives(path)
+
+
+def test_a_cycle_is_refused(tmp_path: Path) -> None:
+    config, weights = parts("residual.keras")
+    layers = {each["name"]: each for each in config["config"]["layers"]}
+    history = layers["stem"]["inbound_nodes"][0]["args"][0]["config"]["keras_history"]
+    history[0] = "bn"
+    path = write_keras(tmp_path / "model.keras", config, weights)
+    with pytest.raises(ModelError, match="cycle"):
+        load(path)
+
+
+@pytest.mark.parametrize("part", ["config.json", "model.weights.h5"])
+def test_a_zip_without_one_of_its_parts_is_refused(part: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(MODELS / "cnn.keras") as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            if name != part:
+                target.writestr(name, source.read(name))
+    with pytest.raises(ModelError, match=part):
+        load(path)
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", bytes(20_000_000))
+    with pytest.raises(ModelError, match="20000000 bytes"):
+        load(path, max_bytes=1_000_000)
+
+
+def test_a_zip_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", bytes(20_000_000))
+    data = buffer.getvalue().replace((20_000_000).to_bytes(4, "little"), (9).to_bytes(4, "little"))
+    path = tmp_path / "model.keras"
+    path.write_bytes(data)
+    assert not survives(path)
+
+
+def test_a_file_over_the_limit_is_refused() -> None:
+    with pytest.raises(ModelError, match="limit of 100"):
+        load(MODELS / "cnn.keras", max_bytes=100)
+
+
+def test_compressed_weights_over_the_limit_are_refused(tmp_path: Path) -> None:
+    def grow(file: h5py.File) -> None:
+        del file["layers/dense/vars/0"]
+        file.create_dataset(
+            "layers/dense/vars/0", (4, 10**6), "f4", chunks=(4, 10**4), compression="gzip"
+        )
+
+    config = sequential(layer("Dense", "d", units=10**6, use_bias=False), shape=(4,))
+    weights = edit_weights(weights_file({"layers/dense/vars/0": [0.0]}), grow)
+    path = write_keras(tmp_path / "model.keras", config, weights)
+    with pytest.raises(ModelError, match="beyond the limit"):
+        load(path, max_bytes=10**6)
+
+
+def external_link(file: h5py.File) -> None:
+    with h5py.File("outside.h5", "w") as outside:
+        outside["w"] = np.ones((1, 1, 1, 4), np.float32)
+    file["layers/conv2d/vars/0"] = h5py.ExternalLink("outside.h5", "w")
+
+
+def soft_link(file: h5py.File) -> None:
+    file["other"] = np.ones((1, 1, 1, 4), np.float32)
+    file["layers/conv2d/vars/0"] = h5py.SoftLink("/other")
+
+
+def external_storage(file: h5py.File) -> None:
+    Path("outside.bin").write_bytes(bytes(16))
+    file["layers/conv2d/vars"].create_dataset(
+        "0", (1, 1, 1, 4), "f4", external=[("outside.bin", 0, 16)]
+    )
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((1, 1, 1, 4), "f4")
+    layout[0, 0, 0, :] = h5py.VirtualSource("outside.h5", "w", (4,))
+    file["layers/conv2d/vars"].create_virtual_dataset("0", layout)
+
+
+@pytest.mark.parametrize("change", [external_link, soft_link, external_storage, virtual])
+def test_weights_that_point_elsewhere_are_refused(
+    change: Callable[[h5py.File], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config, weights = parts("cnn.keras")
+
+    def edit(file: h5py.File) -> None:
+        del file["layers/conv2d/vars/0"]
+        change(file)
+
+    path = write_keras(tmp_path / "model.keras", config, edit_weights(weights, edit))
+    with pytest.raises(ModelError, match="anywhere|outside"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("layers/conv2d/vars/0", np.full((1, 1, 1, 4), np.nan), "'conv2d': 4 of the 4 numbers"),
+        ("layers/conv2d/vars/1", [0, np.inf, 0, 0], "'conv2d': 1 of the 4 numbers of its bias"),
+        ("layers/conv2d/vars/1", [0, 1e300, 0, 0], "'conv2d': 1 of the 4 numbers of its bias"),
+        ("layers/conv2d/vars/0", np.ones((4, 1, 1, 1)), r"shape \(4, 1, 1, 1\), expected"),
+        ("layers/conv2d/vars/1", [b"a"] * 4, "not numbers"),
+        ("layers/conv2d/vars/2", [1.0], "holds 3 weight arrays, expected 2"),
+        ("layers/batch_normalization/vars/3", [-1.0] * 6, "variance is negative"),
+    ],
+)
+def test_impossible_weights_are_refused_with_layer_and_number(
+    place: str, value: Any, words: str, tmp_path: Path
+) -> None:
+    config, weights = parts("cnn.keras")
+    names = {each["config"]["name"]: each for each in config["config"]["layers"]}
+    assert "conv2d" in " ".join(names)
+
+    def edit(file: h5py.File) -> None:
+        if place in file:
+            del file[place]
+        file[place] = np.asarray(value)
+
+    path = write_keras(tmp_path / "model.keras", config, edit_weights(weights, edit))
+    with pytest.raises(ModelError, match=words) as caught:
+        load(path)
+    assert path.name in str(caught.value)
+
+
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
+    config, _ = parts("cnn.keras")
+    with pytest.raises(ModelError, match="conv2d"):
+        load(write_keras(tmp_path / "model.keras", config))
+
+
+def test_swapped_weights_are_refused(tmp_path: Path) -> None:
+    config, weights = parts("cnn.keras")
+
+    def edit(file: h5py.File) -> None:
+        file["layers/conv2d/vars"].attrs["name"] = "another"
+
+    path = write_keras(tmp_path / "model.keras", config, edit_weights(weights, edit))
+    with pytest.raises(ModelError, match="another"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b"PK", b"\x89HDF\r\n\x1a\n", b"PK\x05\x06" + bytes(18)]
+)
+def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    assert not survives(path)
+
+
+def test_weights_alone_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    path.write_bytes(weights_file({"a": [1.0]}))
+    with pytest.raises(ModelError, match="no model"):
+        load(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.keras", tmp_path, "bad\0name"):
+        with pytest.raises(ModelError):
+            load(path)
