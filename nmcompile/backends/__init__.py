@@ -1,0 +1,1 @@
+"""Backends run Programs: the emulator here, boards elsewhere."""

@@ -8,6 +8,7 @@ only where a layer needs another layout than its input has.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from nmcompile.ir import nodes
 from nmcompile.ir.nodes import Node, Shape
 
 Layout = tuple[int, ...]
+#: Values in one result beyond which a model is taken for an attack on the memory.
+MAX_VALUES = 2**28
 #: An axis of length 1 that Keras' tensor does not have.
 ONE = -1
 
@@ -96,8 +99,14 @@ class NodeBuilder:
         node = kind(name=unique, inputs=tuple(inputs), origin=(origin,) if origin else (), **fields)
         shapes = [self.shapes[each] for each in inputs]
         node.verify(shapes)
+        shape = node.shape(shapes)
+        if math.prod(shape) > MAX_VALUES:
+            node.fail(
+                f"its output of shape {shape} has more than {MAX_VALUES} values, "
+                "far beyond any chip; use a smaller input"
+            )
         self.nodes[unique] = node
-        self.shapes[unique] = node.shape(shapes)
+        self.shapes[unique] = shape
         return unique
 
     def lay(self, tensor: Tensor, layout: Layout, origin: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 from nmcompile.errors import ModelError
 
 MODEL_KINDS = ("Sequential", "Functional", "Model")
+#: How deep models may hold models; more is an attack on the stack.
+MAX_DEPTH = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,74 +77,89 @@ def parse_model(config: object, where: str) -> Model:
             f"{where}: the model is of the class {kind}, whose Python code is not in the file; "
             "rebuild it as a Sequential or functional model"
         )
-    return _model(entry, where, path="", folder="", index=(), depth=0, shared={})
+    return _Parser(where).model(entry, "", "", ())
 
 
-def _model(
-    entry: Mapping[str, Any], where: str, *, path: str, folder: str, index: tuple[int, ...],
-    depth: int,
-    shared: dict[object, str],
-) -> Model:  # fmt: skip
-    if depth > 50:
-        raise ModelError(f"{where}: models are nested more than 50 deep; flatten the model")
-    sequential = entry["class_name"] == "Sequential"
-    options = entry.get("config")
-    if sequential and isinstance(options, list):  # Keras before 2.2.3
-        options = {"name": "sequential", "layers": options}
-    options = mapping(options, where, f"the configuration of model {path or 'itself'}")
-    listed = options.get("layers", ())
-    if not isinstance(listed, list | tuple):
-        raise ModelError(f"{where}: the model's layers are not a list; save the model again")
-    layers: list[Layer] = []
-    counts: dict[str, int] = {}
-    for item in listed:
-        raw = mapping(item, where, "a layer's configuration")
-        kind = text(raw.get("class_name"), where, "a layer's class_name")
-        inner_options = raw.get("config")
-        if not isinstance(inner_options, list):
-            inner_options = mapping(inner_options, where, f"the configuration of a {kind}")
-        own = inner_options.get("name") if isinstance(inner_options, Mapping) else None
-        short = text(raw.get("name", own) or kind.lower(), where, f"the name of a {kind}")
-        name = f"{path}/{short}" if path else short
-        snake, is_op = snake_case(kind), _is_op(raw)
-        if is_op or (sequential and kind == "InputLayer" and not layers):
-            # Keras counts neither operations nor the input of a Sequential as layers.
-            at, group = (*index, -1), ""
-        else:
-            at = (*index, sum(counts.values()))
-            count = counts[snake] = counts.get(snake, 0) + 1
-            group = f"{folder}/layers/{snake}" + (f"_{count - 1}" if count > 1 else "")
-            if (same := raw.get("shared_object_id")) is not None:
-                # A layer that several models hold keeps its weights where it was first.
-                group = shared.setdefault(str(same), group)
-        custom = _custom(raw)
-        inner = None
-        if kind in MODEL_KINDS and not custom:
-            inner = _model(
-                raw, where, path=name, folder=group, index=at, depth=depth + 1, shared=shared
+class _Parser:
+    """Walks the configuration; remembers where layers that several models share keep weights."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._shared: dict[str, str] = {}
+
+    def model(
+        self, entry: Mapping[str, Any], path: str, folder: str, index: tuple[int, ...]
+    ) -> Model:
+        """Read a model at a path of names, a folder of weights and a path of positions."""
+        if len(index) > MAX_DEPTH:
+            raise ModelError(
+                f"{self._where}: models are nested more than {MAX_DEPTH} deep; flatten the model"
             )
+        sequential = entry["class_name"] == "Sequential"
+        options = entry.get("config")
+        if sequential and isinstance(options, list):  # Keras before 2.2.3
+            options = {"layers": options}
+        options = mapping(options, self._where, f"the configuration of model {path or 'itself'}")
+        listed = options.get("layers", ())
+        if not isinstance(listed, list | tuple):
+            raise ModelError(
+                f"{self._where}: the model's layers are not a list; save the model again"
+            )
+        layers: dict[str, Layer] = {}
+        counts: dict[str, int] = {}
+        for item in listed:
+            raw = mapping(item, self._where, "a layer's configuration")
+            kind = text(raw.get("class_name"), self._where, "a layer's class_name")
+            at, group = (*index, -1), ""
+            # Keras counts neither operations nor the input of a Sequential as layers.
+            if not _is_op(raw) and not (sequential and kind == "InputLayer" and not layers):
+                at = (*index, sum(counts.values()))
+                snake = snake_case(kind)
+                count = counts[snake] = counts.get(snake, 0) + 1
+                group = f"{folder}/layers/{snake}" + (f"_{count - 1}" if count > 1 else "")
+            layer = self._layer(raw, kind, path, group, at)
+            if layer.short in layers:
+                raise ModelError(
+                    f"{self._where}: two layers are called {layer.name!r}; rename one of them"
+                )
+            layers[layer.short] = layer
+        title = options.get("name")
+        return Model(
+            name=title if isinstance(title, str) and title else "network",
+            sequential=sequential,
+            layers=tuple(layers.values()),
+            config={"build_config": entry.get("build_config"), **options},
+        )
+
+    def _layer(
+        self, raw: Mapping[str, Any], kind: str, path: str, folder: str, index: tuple[int, ...]
+    ) -> Layer:
+        config = raw.get("config")
+        if not isinstance(config, list):
+            config = mapping(config, self._where, f"the configuration of a {kind}")
+        own = config.get("name") if isinstance(config, Mapping) else None
+        short = text(raw.get("name", own) or kind.lower(), self._where, f"the name of a {kind}")
+        name = f"{path}/{short}" if path else short
+        if folder and (same := raw.get("shared_object_id")) is not None:
+            # A layer that several models hold keeps its weights where it was first.
+            folder = self._shared.setdefault(str(same), folder)
+        custom = _custom(raw)
+        is_model = kind in MODEL_KINDS and not custom
         inbound = raw.get("inbound_nodes") or ()
         if not isinstance(inbound, list | tuple):
-            raise ModelError(f"{where}: layer {name!r}: its inbound_nodes are not a list")
-        layers.append(
-            Layer(
-                name=name, short=short, kind=kind, custom=custom, is_op=is_op,
-                config=inner_options if isinstance(inner_options, Mapping) else {},
-                inbound=tuple(inbound), folder=group, index=at, inner=inner,
-            )
-        )  # fmt: skip
-    seen: set[str] = set()
-    for layer in layers:
-        if layer.short in seen:
-            raise ModelError(f"{where}: two layers are called {layer.name!r}; rename one of them")
-        seen.add(layer.short)
-    title = options.get("name")
-    return Model(
-        name=title if isinstance(title, str) and title else "network",
-        sequential=sequential,
-        layers=tuple(layers),
-        config={**{k: v for k, v in entry.items() if k == "build_config"}, **options},
-    )
+            raise ModelError(f"{self._where}: layer {name!r}: its inbound_nodes are not a list")
+        return Layer(
+            name=name,
+            short=short,
+            kind=kind,
+            custom=custom,
+            is_op=_is_op(raw),
+            config=config if isinstance(config, Mapping) else {},
+            inbound=tuple(inbound),
+            folder=folder,
+            index=index,
+            inner=self.model(raw, name, folder, index) if is_model else None,
+        )
 
 
 def _is_op(entry: Mapping[str, Any]) -> bool:
