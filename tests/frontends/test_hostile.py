@@ -16,10 +16,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from files import MODELS, edit_weights, layer, parts, sequential, weights_file, write_keras  # noqa: E402
+from files import MODELS, edit_weights, layer, parts, sequential, weights_file, write_keras
 
-from nmcompile.errors import ModelError, NmcompileError  # noqa: E402
-from nmcompile.frontends import load  # noqa: E402
+from nmcompile.errors import ModelError, NmcompileError
+from nmcompile.frontends import load
 
 FILES = ("cnn.keras", "cnn.h5", "residual_plain.keras2.h5")
 
@@ -29,9 +29,12 @@ def survives(path: Path) -> bool:
     try:
         load(path)
     except NmcompileError as error:
-        assert "\n" not in str(error) and path.name in str(error), str(error)
-        return False
-    return True
+        message = str(error)
+    else:
+        return True
+    assert "\n" not in message
+    assert path.name in message
+    return False
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -48,12 +51,14 @@ def test_a_file_that_is_cut_short_is_refused(name: str, tmp_path: Path) -> None:
 def test_flipped_bits_never_raise_anything_else(name: str, tmp_path: Path) -> None:
     data = (MODELS / name).read_bytes()
     path, rng = tmp_path / name, np.random.default_rng(5)
+    outcomes = set()
     for _ in range(150):
         broken = bytearray(data)
         for place in rng.integers(0, len(data), int(rng.integers(1, 4))):
             broken[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(broken)
-        survives(path)
+        outcomes.add(survives(path))
+    assert False in outcomes
 
 
 def test_flipped_bits_in_the_weights_never_raise_anything_else(tmp_path: Path) -> None:
@@ -80,7 +85,7 @@ def test_a_changed_configuration_never_raises_anything_else(name: str, tmp_path:
     config, weights = parts(name)
     text, rng = json.dumps(config), np.random.default_rng(7)
     odd = [None, -1, 0, 7, 10**30, 0.5, float("nan"), "", "x", "relu", [], [[]], {}, True, [3, 3]]
-    path = tmp_path / "model.keras"
+    path, outcomes = tmp_path / "model.keras", set()
     for _ in range(200):
         broken = json.loads(text)
         for _ in range(int(rng.integers(1, 3))):
@@ -90,7 +95,8 @@ def test_a_changed_configuration_never_raises_anything_else(name: str, tmp_path:
                 del container[key]
             else:
                 container[key] = odd[int(rng.integers(len(odd)))]
-        survives(write_keras(path, broken, weights))
+        outcomes.add(survives(write_keras(path, broken, weights)))
+    assert False in outcomes
 
 
 def bad_configurations() -> dict[str, str]:
@@ -213,7 +219,7 @@ def test_weights_that_point_elsewhere_are_refused(
         change(file)
 
     path = write_keras(tmp_path / "model.keras", config, edit_weights(weights, edit))
-    with pytest.raises(ModelError, match="anywhere|outside"):
+    with pytest.raises(ModelError, match=r"anywhere|outside"):
         load(path)
 
 
@@ -233,8 +239,6 @@ def test_impossible_weights_are_refused_with_layer_and_number(
     place: str, value: Any, words: str, tmp_path: Path
 ) -> None:
     config, weights = parts("cnn.keras")
-    names = {each["config"]["name"]: each for each in config["config"]["layers"]}
-    assert "conv2d" in " ".join(names)
 
     def edit(file: h5py.File) -> None:
         if place in file:
@@ -284,3 +288,9 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.keras", tmp_path, "bad\0name"):
         with pytest.raises(ModelError):
             load(path)
+
+
+def test_an_absurdly_large_layer_is_refused(tmp_path: Path) -> None:
+    config = sequential(layer("ZeroPadding2D", "pad", padding=10**9))
+    with pytest.raises(ModelError, match="'pad'"):
+        load(write_keras(tmp_path / "model.keras", config))

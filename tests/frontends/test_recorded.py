@@ -77,7 +77,8 @@ def test_nodes_carry_the_names_of_layers() -> None:
 def test_calls_of_a_shared_layer_share_its_weights() -> None:
     network = load(MODELS / "shared.keras").network
     first, second = network["shared/linear"], network["shared@1/linear"]
-    assert isinstance(first, nodes.Conv2d) and isinstance(second, nodes.Conv2d)
+    assert isinstance(first, nodes.Conv2d)
+    assert isinstance(second, nodes.Conv2d)
     assert np.array_equal(first.weights, second.weights)
 
 
