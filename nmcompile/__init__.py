@@ -1,1 +1,27 @@
-"""A deployment compiler for Loihi-style neuromorphic chips."""
+"""A deployment compiler for Loihi-style neuromorphic chips.
+
+>>> import nmcompile
+>>> program = nmcompile.build("model.keras", calibrate="data.npz")  # doctest: +SKIP
+>>> nmcompile.evaluate(program, "test.npz").accuracy                # doctest: +SKIP
+
+Everything else is imported when it is first used, so that this line stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nmcompile.errors import NmcompileError
+
+if TYPE_CHECKING:
+    from nmcompile.api import Emulator, Program, build, evaluate, load, targets
+
+__all__ = ["Emulator", "NmcompileError", "Program", "build", "evaluate", "load", "targets"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("nmcompile.api"), name)
+    raise AttributeError(f"module 'nmcompile' has no attribute {name!r}")

@@ -1,0 +1,98 @@
+"""The public functions, in terms of the packages that do the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nmcompile.analysis.evaluation import Evaluation, evaluate_program
+from nmcompile.backends.base import Backend
+from nmcompile.backends.emulator import Emulator
+from nmcompile.chip.program import Program
+from nmcompile.frontends import load
+from nmcompile.hardware import HardwareModel, load_hardware, model_names, parse_target
+from nmcompile.host.data import Data, load_data
+from nmcompile.ir.nodes import FloatArray
+from nmcompile.passes.options import checked_options
+from nmcompile.passes.pipeline import Watcher, compile_network
+
+__all__ = ["Emulator", "Program", "build", "evaluate", "load", "targets"]
+
+
+def build(
+    model: str | Path | object,
+    target: str | None = None,
+    *,
+    calibrate: str | Path | FloatArray | None = None,
+    dump_ir: Path | None = None,
+    watch: Watcher | None = None,
+    **options: Any,
+) -> Program:
+    """Compile a trained network into a Program.
+
+    Parameters
+    ----------
+    model : path of a `.keras` or `.h5` file, or a Keras model
+    target : ``family[:board]``; None for the smallest Loihi 1 board on which it fits
+    calibrate : data file, or (samples, *input shape) array, that shows real inputs
+    dump_ir : folder for the text of every stage
+    watch : called after each pass
+    options : of `nmcompile.passes.options.BuildOptions`, such as ``steps=64``
+
+    Raises
+    ------
+    NmcompileError
+        One of its kinds, in one sentence.
+    """
+    chosen = checked_options(**options)
+    place = parse_target(target)
+    source = load(model)
+    shape = source.network.inputs[0].size
+    if isinstance(calibrate, (str, Path)):
+        calibrate = load_data(calibrate, shape).x
+    return compile_network(
+        source.network,
+        place,
+        chosen,
+        calibrate,
+        source={"sha256": source.sha256, "name": Path(source.path).name},
+        dump_ir=dump_ir,
+        watch=watch,
+    )
+
+
+def evaluate(
+    program: Program,
+    data: str | Path | Data,
+    *,
+    steps: int | None = None,
+    limit: int | None = None,
+    backend: Backend | None = None,
+    resume: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Judge a Program on labelled data; see `analysis.evaluation.evaluate_program`.
+
+    Parameters
+    ----------
+    data : file with `x` and `y`, or data already read
+    limit : use the first so many samples
+    backend : the emulator on all cores where None
+    """
+    if not isinstance(data, Data):
+        classes = program.read_out.weights.shape[1]
+        data = load_data(data, program.encoder.input_shape, labels=classes)
+    return evaluate_program(
+        program,
+        data.first(limit),
+        backend or Emulator(),
+        steps=steps,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def targets() -> dict[str, HardwareModel]:
+    """All hardware models by name."""
+    return {name: load_hardware(name) for name in model_names()}

@@ -1,0 +1,103 @@
+"""Data files: `.npz` with `x`, samples first, and `y`, integer labels."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.errors import DataError
+from nmcompile.ir.nodes import FloatArray, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Samples and, where the file has them, labels.
+
+    Attributes
+    ----------
+    x : (samples, *shape) float32
+    y : (samples,) int64, or None
+    path : where they came from
+    """
+
+    x: FloatArray
+    y: NDArray[np.int64] | None
+    path: str
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def first(self, count: int | None) -> Data:
+        """The first samples, or all."""
+        if count is None:
+            return self
+        return Data(self.x[:count], None if self.y is None else self.y[:count], self.path)
+
+
+def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | None = None) -> Data:
+    """Read a data file.
+
+    Parameters
+    ----------
+    shape : that one sample must have
+    labels : number of classes; the file must then hold `y` in 0..labels - 1
+
+    Raises
+    ------
+    DataError
+        One sentence: file, array, what it holds and what is wanted.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not hasattr(file, "files"):
+                raise DataError(f"{path}: a single array; a .npz file with x (and y) is needed")
+            arrays = {name: file[name] for name in ("x", "y") if name in file.files}
+            found = ", ".join(file.files) or "nothing"
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+        raise DataError(f"{path}: not a readable .npz file ({error})") from None
+    if "x" not in arrays:
+        raise DataError(f"{path}: holds {found}, but no array x; name the samples x")
+    x = arrays["x"]
+    if x.dtype.kind not in "fiub" or x.ndim < 1:
+        raise DataError(f"{path}: x has type {x.dtype} and {x.ndim} axes; numbers are needed")
+    if shape is not None and x.shape[1:] != shape:
+        hint = "; add the last axis of 1 channel" if x.shape[1:] + (1,) == shape else ""
+        raise DataError(
+            f"{path}: each sample of x has shape {x.shape[1:]}, the network takes {shape}{hint}"
+        )
+    if not len(x):
+        raise DataError(f"{path}: x holds no samples")
+    x = np.ascontiguousarray(x, np.float32)
+    if not np.isfinite(x).all():
+        raise DataError(f"{path}: {int((~np.isfinite(x)).sum())} values of x are NaN or infinite")
+    return Data(x, _labels(path, arrays.get("y"), len(x), labels), str(path))
+
+
+def _labels(
+    path: Path, y: NDArray[np.int64] | None, samples: int, classes: int | None
+) -> NDArray[np.int64] | None:
+    if y is None:
+        if classes is not None:
+            raise DataError(f"{path}: holds no labels y, which are needed to judge answers")
+        return None
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    whole = y.dtype.kind in "iu" or (y.dtype.kind == "f" and bool((y == np.round(y)).all()))
+    if y.shape != (samples,) or not whole:
+        raise DataError(
+            f"{path}: y has shape {y.shape} and type {y.dtype}; "
+            f"{samples} integer labels are needed, one a sample"
+        )
+    if classes is not None and (y.min() < 0 or y.max() >= classes):
+        raise DataError(
+            f"{path}: labels y run from {y.min()} to {y.max()}, "
+            f"the network has {classes} outputs, so 0 to {classes - 1} are possible"
+        )
+    return y.astype(np.int64)
