@@ -1,0 +1,1 @@
+"""The command line, one module a command; it parses and prints, and computes nothing."""

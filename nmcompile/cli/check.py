@@ -1,0 +1,101 @@
+"""`nmcompile check`: every obstacle at once, and whether the model fits."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings
+from nmcompile.cli.output import print_json, print_pairs, print_table
+
+
+def check(
+    model: ModelPath,
+    target: TargetName = None,
+    readout: Annotated[str, typer.Option(help="Where the last layer runs: host or chip.")] = "host",
+    encoder: Annotated[
+        str, typer.Option(help="Input encoder: auto, conv (the network's own), on, on-off.")
+    ] = "auto",
+    host_layers: Annotated[
+        int | None, typer.Option(help="Leading neuron layers on the host [default: automatic].")
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="Neuron options for one layer, NAME:option=value[,...]; repeat."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """List every obstacle in MODEL at once, and say whether it fits a board."""
+    from nmcompile.analysis.resources import network_use
+    from nmcompile.api import build
+    from nmcompile.errors import FitError
+    from nmcompile.frontends import check as find_obstacles
+    from nmcompile.hardware import parse_target
+    from nmcompile.passes.base import NmcompileWarning
+
+    place = parse_target(target)
+    obstacles = find_obstacles(model)
+    if obstacles:
+        if json:
+            print_json({"ok": False, "obstacles": [asdict(each) for each in obstacles]})
+        else:
+            print_table(
+                f"{model}: {len(obstacles)} obstacle(s)",
+                ("layer", "kind", "why", "what to do"),
+                [(each.layer, each.kind, each.why, each.remedy) for each in obstacles],
+            )
+        return 1
+    try:
+        with warnings.catch_warnings():
+            # Whether it fits does not depend on calibration data.
+            warnings.simplefilter("ignore", NmcompileWarning)
+            program = build(
+                model,
+                target,
+                readout=readout,
+                encoder=encoder,
+                host_layers=host_layers,
+                layers=layer_settings(layer or []),
+            )
+    except FitError as error:
+        if json:
+            print_json(
+                {
+                    "ok": False,
+                    "obstacles": [],
+                    "fit": {
+                        "message": str(error),
+                        "layer": error.layer,
+                        "resource": error.resource,
+                        "used": error.used,
+                        "limit": error.limit,
+                    },
+                }
+            )
+            return 1
+        raise
+    if json:
+        print_json(
+            {
+                "ok": True,
+                "obstacles": [],
+                "target": program.target,
+                "cores": len(program.cores),
+                "chips": program.chips,
+            }
+        )
+        return 0
+    split = next(e["changes"] for e in program.manifest["passes"] if e["name"] == "split")
+    use = network_use(program, place.hardware)
+    print_pairs(
+        f"{model}: no obstacles",
+        [
+            ("fits", f"{program.target}, {len(program.cores)} cores on {program.chips} chip(s)"),
+            ("split", split),
+            *((layer_use.layer, layer_use.sentence()) for layer_use in use),
+        ],
+    )
+    return 0

@@ -1,0 +1,74 @@
+"""`nmcompile eval`: accuracy, activity and speed on labelled data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nmcompile.cli.options import Jobs, Json, Limit, ProgramPath, Steps
+from nmcompile.cli.output import print_json, print_pairs, progress
+
+
+def evaluate(
+    program_path: ProgramPath,
+    data_path: Annotated[Path, typer.Option("--data", help="Data file, .npz with x and y.")],
+    steps: Steps = None,
+    limit: Limit = None,
+    jobs: Jobs = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Keep what is done in this file, and go on from it after a stop."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a page with pictures (extra: report).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Judge a Program on labelled data, beside the float network that it was built from."""
+    from nmcompile.api import evaluate as judge
+    from nmcompile.backends.emulator import Emulator
+    from nmcompile.chip.program import Program
+    from nmcompile.files import check_writable
+    from nmcompile.host.data import load_data
+
+    for path in (resume, report):
+        if path is not None:
+            check_writable(path)
+    program = Program.load(program_path)
+    classes = program.read_out.weights.shape[1]
+    data = load_data(data_path, program.encoder.input_shape, labels=classes).first(limit)
+    with progress("samples", quiet=json) as show:
+        found = judge(
+            program, data, steps=steps, backend=Emulator(jobs), resume=resume, progress=show
+        )
+    if report is not None:
+        from nmcompile.analysis.report import write_report
+
+        write_report(report, program, data, found)
+    if json:
+        print_json(found.as_json())
+        return
+    layers = ", ".join(f"{name} {count:,.0f}" for name, count in found.layer_spikes.items())
+    wrapped = {name: count for name, count in found.overflows.items() if count}
+    print_pairs(
+        f"{program_path} on {found.backend} ({found.target}), "
+        f"{found.samples:,} samples, {found.steps} steps",
+        [
+            ("float accuracy", f"{found.float_accuracy:.2%}"),
+            ("chip accuracy", f"{found.accuracy:.2%}"),
+            (
+                "points lost",
+                f"{100 * found.lost:.2f} (95 % interval {100 * found.lost_low:.2f} to "
+                f"{100 * found.lost_high:.2f})",
+            ),
+            ("cores, chips", f"{found.cores}, {found.chips}"),
+            ("spikes per sample on chip", f"{found.spikes_per_sample:,.0f}"),
+            ("spikes per sample by layer", layers),
+            ("samples per second", f"{found.samples_per_second:,.0f}"),
+            ("steps per second", f"{found.steps_per_second:,.0f}"),
+            *((f"overflows in {name}", f"{count:,}") for name, count in wrapped.items()),
+            *([("page", str(report))] if report is not None else []),
+        ],
+    )

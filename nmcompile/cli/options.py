@@ -1,0 +1,58 @@
+"""Options that several commands share, and how their text becomes values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nmcompile.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Steps = Annotated[int | None, typer.Option(help="Time steps per sample [default: the Program's].")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use the first so many samples.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Threads [default: all cores].")]
+TargetName = Annotated[
+    str | None,
+    typer.Option(help="Chip family and board, FAMILY[:BOARD] [default: smallest that fits]."),
+]
+ProgramPath = Annotated[Path, typer.Argument(metavar="NET.nmc", help="A built Program.")]
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras or whole-model .h5 file.")]
+
+#: Neuron options by their name on the command line.
+NEURON_NAMES = {
+    "synapse": "synapse",
+    "tau-rc": "tau_rc",
+    "refractory": "refractory",
+    "max-rate": "max_rate",
+    "rate-scale": "rate_scale",
+}
+
+
+def layer_settings(texts: Sequence[str]) -> dict[str, dict[str, float]]:
+    """From ``NAME:option=value[,option=value]`` to layer -> option -> value.
+
+    Raises
+    ------
+    UsageError
+        Text of another form, an unknown option, or no number.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for text in texts:
+        name, colon, settings = text.rpartition(":")
+        if not colon or not name:
+            raise UsageError(f"--layer {text}: the form is NAME:option=value[,option=value]")
+        for setting in settings.split(","):
+            option, _, number = setting.partition("=")
+            key = NEURON_NAMES.get(option.strip().replace("_", "-"))
+            if key is None:
+                raise UsageError(
+                    f"--layer {text}: {option!r} is none of {', '.join(NEURON_NAMES)}"
+                )
+            try:
+                found.setdefault(name, {})[key] = float(number)
+            except ValueError:
+                raise UsageError(f"--layer {text}: {number!r} is no number") from None
+    return found
