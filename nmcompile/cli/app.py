@@ -7,7 +7,6 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
-import click
 import typer
 
 from nmcompile.cli import build, check, evaluate, inspect, run, targets
@@ -16,7 +15,7 @@ from nmcompile.errors import NmcompileError, UsageError
 app = typer.Typer(
     name="nmcompile",
     help="A deployment compiler for Loihi-style neuromorphic chips.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -29,11 +28,20 @@ app.command("inspect")(inspect.inspect)
 app.command("targets")(targets.targets)
 
 
+#: The base of all usage errors. Some versions of typer use the package click and some hold a
+#: copy of it, so the class is taken from an error that typer makes public.
+_CliError: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
+
+
 @app.callback()
 def _main(
+    context: typer.Context,
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks of errors."),
 ) -> None:
-    """Options for all commands; `main` looks for --debug itself."""
+    """A deployment compiler for Loihi-style neuromorphic chips."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,13 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("default")
         try:
             status = app(words, standalone_mode=False)
-        except click.exceptions.NoArgsIsHelpError as error:
-            print(error.ctx.get_help() if error.ctx else error)
+        except _CliError as error:
+            message = getattr(error, "format_message", lambda: str(error))()
+            print(f"error: {message}", file=sys.stderr)
             return 2
-        except click.ClickException as error:
-            print(f"error: {error.format_message()}", file=sys.stderr)
-            return 2
-        except (KeyboardInterrupt, click.Abort):
+        except (KeyboardInterrupt, typer.Abort):
             print("interrupted", file=sys.stderr)
             return 130
         except Exception as error:

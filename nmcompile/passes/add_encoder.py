@@ -15,6 +15,7 @@ from nmcompile.ir.nodes import Affine, Conv2d, FloatArray, Node, ReLU, Reshape, 
 from nmcompile.passes.network_pass import NetworkPass
 from nmcompile.passes.options import EncoderMode
 
+#: Name of an encoder that is added; a number follows where the model has a layer of that name.
 ENCODER = "encoder"
 
 
@@ -62,39 +63,48 @@ class AddEncoder(NetworkPass):
         on_off = self.mode == "on-off" or (self.mode == "auto" and float(kept.min()) < 0)
         channels = shape[-1] if len(shape) == 3 else prod(shape)
         image = shape if len(shape) == 3 else (1, 1, channels)
+        name = _free_name(network)
         new: list[Node] = []
         last = source
         if image != shape:
-            new.append(Reshape(name="encoder/image", inputs=(last,), size=image))
+            new.append(Reshape(name=f"{name}/image", inputs=(last,), size=image))
             last = new[-1].name
         if on_off:
             signs = np.tile(np.array([1, -1], np.float32), channels)
             new.append(
                 Conv2d(
-                    name="encoder/on-off",
+                    name=f"{name}/on-off",
                     inputs=(last,),
                     weights=signs.reshape(1, 1, 1, -1),
                     groups=channels,
                 )
             )
             last = new[-1].name
-        new.append(ReLU(name=ENCODER, inputs=(last,), origin=(ENCODER,)))
-        last = ENCODER
+        new.append(ReLU(name=name, inputs=(last,)))
+        last = name
         if on_off:
             back = np.tile(np.array([1, -1], np.float32).reshape(1, 1, 2, 1), (1, 1, 1, channels))
             new.append(
-                Conv2d(name="encoder/difference", inputs=(last,), weights=back, groups=channels)
+                Conv2d(name=f"{name}/difference", inputs=(last,), weights=back, groups=channels)
             )
             last = new[-1].name
         if image != shape:
-            new.append(Reshape(name="encoder/flat", inputs=(last,), size=shape))
+            new.append(Reshape(name=f"{name}/flat", inputs=(last,), size=shape))
             last = new[-1].name
         changes: dict[str, Iterable[Node]] = {source: (network[source], *new)}
         for reader in network.consumers[source]:
             node = network[reader]
-            inputs = tuple(last if name == source else name for name in node.inputs)
+            inputs = tuple(last if each == source else each for each in node.inputs)
             changes[reader] = (replace(node, inputs=inputs),)
         return network.edit(changes)
+
+
+def _free_name(network: Network) -> str:
+    number, name = 1, ENCODER
+    while any(name in (node.name, *node.origin) for node in network):
+        number += 1
+        name = f"{ENCODER}-{number}"
+    return name
 
 
 def leading_conv(network: Network) -> str | None:

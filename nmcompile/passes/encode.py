@@ -57,7 +57,7 @@ def discrete_encoder(graph: LayerGraph, input_range: tuple[float, float]) -> Enc
         input_scale=input_scale,
         layers=tuple(layers),
         threshold=threshold,
-        mode="conv" if encoder.origin != ("encoder",) else _added_mode(layers[-1]),
+        mode="conv" if encoder.origin else _added_mode(layers[-1]),
     )
 
 
