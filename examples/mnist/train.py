@@ -273,7 +273,7 @@ def relu_percentiles(model: keras.Model, images: Images) -> dict[str, np.ndarray
 def main() -> None:
     """Train, save the model and its sample images, and print what was reached."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="mnist.npz; default: download as Keras does")
+    parser.add_argument("--data", type=Path, help="mnist.npz; default: download it")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the files made")
