@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from nmcompile.backends.emulator.lower import Lowered, Routes, Synapses
+from nmcompile.backends.emulator.lower import Lowered, Routes, Segments, Synapses
 from nmcompile.chip.arithmetic import ACCUMULATOR_BITS, CURRENT_BITS, WEIGHT_SHIFT
 
 #: The accumulator counts in units of 2^6, so its range is that much smaller.
@@ -55,49 +55,83 @@ def _noise(seed: int, neuron: int, step: int, exponent: int, offset: int) -> int
 
 
 @njit(cache=True)
-def _deliver(
-    neuron: int, routes: Routes, synapses: Synapses, accumulators: np.ndarray, step: int
+def _add_run(
+    accumulators: np.ndarray, target: np.uint64, weights: np.ndarray, first: np.uint64, length: np.uint64
 ) -> None:
-    """Add a spike's weights to the accumulators that take them in later steps."""
-    ring = accumulators.shape[0]
-    for k in range(routes.start[neuron], routes.start[neuron + 1]):
-        row = routes.row[k]
-        base = routes.base[k]
-        for r in range(synapses.row_start[row], synapses.row_start[row + 1]):
-            slot = (step + 1 + synapses.delay[r]) % ring
-            length = np.int64(synapses.length[r])
-            target = base + synapses.target[r]
-            first = synapses.first[r]
-            into = accumulators[slot, target : target + length]
-            weights = synapses.weights[first : first + length]
-            for i in range(length):
-                into[i] += weights[i]
+    """Add a run of weights to a run of accumulators; unsigned indices let it vectorise."""
+    for i in range(length):
+        accumulators[target + i] += weights[first + i]
+
+
+@njit(cache=True)
+def _deliver(
+    spikes: np.ndarray,
+    routes: Routes,
+    synapses: Synapses,
+    accumulators: np.ndarray,
+    size: int,
+    step: int,
+    counts: np.ndarray,
+) -> int:
+    """Count spikes, and add their weights to the accumulators that take them in later steps.
+
+    Returns how many weights were added. All spikes of a step share one call, since passing
+    the tables costs more than a spike.
+    """
+    ring = len(accumulators) // size
+    events = 0
+    for n in spikes:
+        counts[n] += 1
+        events += routes.events[n]
+        for k in range(routes.start[n], routes.start[n + 1]):
+            row = routes.row[k]
+            base = routes.base[k]
+            for r in range(synapses.row_start[row], synapses.row_start[row + 1]):
+                slot = 0
+                if ring > 1:
+                    slot = (step + 1 + synapses.delay[r]) % ring * size
+                _add_run(
+                    accumulators,
+                    np.uint64(slot + base + synapses.target[r]),
+                    synapses.weights,
+                    np.uint64(synapses.first[r]),
+                    np.uint64(synapses.length[r]),
+                )
+    return events
 
 
 @njit(cache=True)
 def _update_simple(
-    start: int,
-    stop: int,
-    threshold: int,
-    vmin: int,
-    vmax: int,
+    threshold: np.int32,
+    vmin: np.int32,
+    vmax: np.int32,
     incoming: np.ndarray,
     bias: np.ndarray,
     u: np.ndarray,
     v: np.ndarray,
+    fired: np.ndarray,
 ) -> int:
     """Integrate and fire: no decay of the voltage, none left of the current, no refractory time.
 
-    Returns how many accumulators wrapped around.
+    The arrays are those of one segment; every step of the loop is in 32 bits, so that it
+    vectorises. Returns how many accumulators wrapped around.
     """
-    wrapped = 0
-    for n in range(start, stop):
+    changed = np.int32(0)
+    for n in range(len(v)):
         total = incoming[n]
-        incoming[n] = 0
-        kept = _wrap_accumulator(total)
-        wrapped += kept != total
-        u[n] = kept << WEIGHT_SHIFT
-        v[n] = min(max(v[n] + u[n] + bias[n], vmin), vmax)
+        kept = np.int32(_wrap_accumulator(total))
+        changed |= np.int32(kept ^ total)
+        current = np.int32(kept << WEIGHT_SHIFT)
+        voltage = np.int32(v[n] + current + bias[n])
+        voltage = max(min(voltage, vmax), vmin)
+        u[n] = current
+        v[n] = voltage
+        fired[n] = voltage > threshold
+    wrapped = 0
+    if changed:
+        for n in range(len(v)):
+            wrapped += _wrap_accumulator(incoming[n]) != incoming[n]
+    incoming[:] = 0
     return wrapped
 
 
@@ -109,6 +143,7 @@ def _update_general(
     u: np.ndarray,
     v: np.ndarray,
     refractory: np.ndarray,
+    fired: np.ndarray,
     seed: int,
     step: int,
 ) -> int:
@@ -145,7 +180,46 @@ def _update_general(
         voltage = _decay(v[n], kept_v) + limited
         voltage = min(max(voltage, vmin), vmax)
         v[n] = 0 if refractory[n] > 0 else voltage
+        fires = v[n] > segments.threshold[k]
+        fired[n] = fires
+        # The counter starts after a spike and falls at the end of every step, this one included.
+        refractory[n] = max((segments.refractory[k] if fires else refractory[n]) - 1, 0)
     return wrapped
+
+
+@njit(cache=True)
+def _collect(flags: np.ndarray, words: np.ndarray, fired: np.ndarray) -> int:
+    """Numbers of the raised flags into `fired`; how many there are. Lowers all flags."""
+    count = 0
+    for w in range(len(words)):
+        if words[w]:
+            for n in range(8 * w, 8 * w + 8):
+                if flags[n]:
+                    fired[count] = n
+                    count += 1
+            words[w] = 0
+    return count
+
+
+@njit(cache=True)
+def _count_by_segment(fired: np.ndarray, segments: Segments, layer_spikes: np.ndarray) -> None:
+    """Add spikes, whose neurons ascend, to the counts of their layers."""
+    i = 0
+    for k in range(len(segments.start)):
+        first = i
+        while i < len(fired) and fired[i] < segments.stop[k]:
+            i += 1
+        layer_spikes[segments.layer[k]] += i - first
+
+
+@njit(cache=True)
+def _mark(fired: np.ndarray, probed: np.ndarray, spikes: np.ndarray, size: int) -> None:
+    """Set the spikes of probed compartments."""
+    raised = np.zeros(size, np.bool_)
+    for i in range(len(fired)):
+        raised[fired[i]] = True
+    for p in range(len(probed)):
+        spikes[p] = raised[probed[p]]
 
 
 @njit(cache=True, nogil=True)
@@ -185,63 +259,64 @@ def run_samples(
         u = np.zeros(size, np.int32)
         v = np.zeros(size, np.int32)
         refractory = np.zeros(size, np.int32)
-        accumulators = np.zeros((lowered.max_delay + 1, size), np.int32)
-        encoder_v = np.full(currents.shape[1], encoder_threshold // 2, np.int64)
-        fired = np.empty(size, np.int32)
+        accumulators = np.zeros((lowered.max_delay + 1) * size, np.int32)
+        active = np.flatnonzero(currents[s])
+        drive = currents[s][active]
+        encoder_v = np.full(len(active), encoder_threshold // 2, np.int64)
+        # Whole words of flags, so that those without a spike are skipped eight at a time.
+        flags = np.zeros((max(size, len(active)) + 7) // 8 * 8, np.uint8)
+        words = flags.view(np.uint64)
+        fired = np.empty(len(flags), np.int32)
         for step in range(steps):
-            incoming = accumulators[step % (lowered.max_delay + 1)]
-            n_fired = 0
+            slot = step % (lowered.max_delay + 1) * size
+            incoming = accumulators[slot : slot + size]
             for k in range(len(segments.start)):
                 start, stop = segments.start[k], segments.stop[k]
-                simple = (
+                if (
                     segments.decay_u[k] == _NO_CURRENT_DECAY
                     and segments.decay_v[k] == 0
                     and segments.refractory[k] == 1
                     and segments.noise[k] == 0
-                )
-                threshold = segments.threshold[k]
-                if simple:
+                ):
                     wrapped = _update_simple(
-                        start, stop, threshold, segments.vmin[k], segments.vmax[k],
-                        incoming, lowered.bias, u, v,
+                        np.int32(segments.threshold[k]),
+                        np.int32(segments.vmin[k]),
+                        np.int32(segments.vmax[k]),
+                        incoming[start:stop],
+                        lowered.bias[start:stop],
+                        u[start:stop],
+                        v[start:stop],
+                        flags[start:stop],
                     )
                 else:
                     wrapped = _update_general(
-                        k, lowered, incoming, u, v, refractory, seeds[s], step
+                        k, lowered, incoming, u, v, refractory, flags, seeds[s], step
                     )
-                before = n_fired
-                for n in range(start, stop):
-                    if v[n] > threshold:
-                        fired[n_fired] = n
-                        n_fired += 1
-                if not simple:
-                    for i in range(before, n_fired):
-                        refractory[fired[i]] = segments.refractory[k]
-                    for n in range(start, stop):
-                        refractory[n] = max(refractory[n] - 1, 0)
                 overflows[s, segments.layer[k]] += wrapped
-                layer_spikes[s, segments.layer[k]] += n_fired - before
+            n_fired = _collect(flags, words, fired)
+            _count_by_segment(fired[:n_fired], segments, layer_spikes[s])
             for i in range(n_fired):
-                n = fired[i]
-                v[n] = 0
-                counts[s, n] += 1
-                events[s] += lowered.routes.events[n]
-                _deliver(n, lowered.routes, lowered.synapses, accumulators, step)
-            for e in range(currents.shape[1]):
-                encoder_v[e] += currents[s, e]
-                if encoder_v[e] >= encoder_threshold:
-                    encoder_v[e] -= encoder_threshold
-                    encoder_counts[s, e] += 1
-                    events[s] += lowered.encoder_routes.events[e]
-                    _deliver(e, lowered.encoder_routes, lowered.synapses, accumulators, step)
+                v[fired[i]] = 0
+            events[s] += _deliver(
+                fired[:n_fired], lowered.routes, lowered.synapses, accumulators, size, step,
+                counts[s],
+            )
+            if probe_spikes.shape[2]:
+                _mark(fired[:n_fired], probed, probe_spikes[s, step], size)
+            for e in range(len(active)):
+                voltage = encoder_v[e] + drive[e]
+                fires = voltage >= encoder_threshold
+                encoder_v[e] = voltage - encoder_threshold * fires
+                flags[e] = fires
+            n_fired = _collect(flags, words, fired)
+            for i in range(n_fired):
+                fired[i] = active[fired[i]]
+            events[s] += _deliver(
+                fired[:n_fired], lowered.encoder_routes, lowered.synapses, accumulators, size,
+                step, encoder_counts[s],
+            )
             for p in range(probe_u.shape[2]):
                 probe_u[s, step, p] = u[probed[p]]
             for p in range(probe_v.shape[2]):
                 probe_v[s, step, p] = v[probed[p]]
-            if probe_spikes.shape[2]:
-                slot_of = np.zeros(size, np.uint8)
-                for i in range(n_fired):
-                    slot_of[fired[i]] = 1
-                for p in range(probe_spikes.shape[2]):
-                    probe_spikes[s, step, p] = slot_of[probed[p]] == 1
         voltages[s] = v
