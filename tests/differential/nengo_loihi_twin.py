@@ -55,14 +55,10 @@ def nengo_loihi_trace(program: Program, inputs: NDArray[np.float64]) -> Trace:
     )
 
 
-def _model(
-    program: Program, spikes: NDArray[np.bool_]
-) -> tuple[Model, dict[str, LoihiProbe]]:
+def _model(program: Program, spikes: NDArray[np.bool_]) -> tuple[Model, dict[str, LoihiProbe]]:
     model = Model(dt=program.dt_s)
     blocks = [_block(core, f"core{number}") for number, core in enumerate(program.cores)]
-    places = [
-        _synapses(core, block) for core, block in zip(program.cores, blocks, strict=True)
-    ]
+    places = [_synapses(core, block) for core, block in zip(program.cores, blocks, strict=True)]
     for core, block in zip(program.cores, blocks, strict=True):
         _output_axons(core, block, places)
         model.add_block(block)
@@ -94,9 +90,7 @@ def _synapses(core: Core, block: LoihiBlock) -> Places:
     for axon in range(len(core.input_axons)):
         weights = int(core.input_axons.block[axon])
         kind = int(core.input_axons.kind[axon])
-        groups[
-            int(core.blocks.format[weights]), kind, int(core.blocks.atoms[weights])
-        ].append(axon)
+        groups[int(core.blocks.format[weights]), kind, int(core.blocks.atoms[weights])].append(axon)
     places: Places = {}
     for (number, kind, _), axons in groups.items():
         used = sorted({int(core.input_axons.block[axon]) for axon in axons})
@@ -150,9 +144,7 @@ def _output_axons(core: Core, block: LoihiBlock, places: list[Places]) -> None:
         block.add_axon(made)
 
 
-def _spike_input(
-    program: Program, places: list[Places], spikes: NDArray[np.bool_]
-) -> SpikeInput:
+def _spike_input(program: Program, places: list[Places], spikes: NDArray[np.bool_]) -> SpikeInput:
     rows = program.injection
     ends: list[tuple[int, Synapse, int, int]] = []
     for k in range(len(rows)):

@@ -191,7 +191,7 @@ def _draft(dice: Dice, first_neuron: int) -> Draft:
         shape = (dice.one(4, 60),)
     draft = Draft(
         shape=shape,
-        level=dice.one(-5, 7),
+        level=dice.one(-6, 7),
         vmin_exponent=23 if dice.often(1, 2) else dice.one(0, 22),
         vmax_exponent=7 if dice.often(2, 3) else dice.one(0, 6),
     )
@@ -209,8 +209,13 @@ def _draft(dice: Dice, first_neuron: int) -> Draft:
         mantissa, exponent = _bias(dice, draft.level)
         draft.compartments.append(
             (
-                int(profile[k]), int(threshold[k]), mantissa, exponent,
-                int(population[k]), int(atom[k]), first_neuron + k,
+                int(profile[k]),
+                int(threshold[k]),
+                mantissa,
+                exponent,
+                int(population[k]),
+                int(atom[k]),
+                first_neuron + k,
             )
         )
     return draft
@@ -229,7 +234,7 @@ def _threshold(dice: Dice, level: int) -> int:
     """Mostly between a sixteenth of and 16 times a typical weight of the level."""
     if dice.often(1, 10):
         return dice.one(1, (1 << dice.one(1, 17)) - 1)
-    mantissa = (dice.one(16, 31) << dice.one(0, 8) << (level + 5)) >> 7
+    mantissa = (dice.one(16, 31) << dice.one(0, 8) << (level + 6)) >> 8
     return min(max(mantissa, 1), 131071)
 
 

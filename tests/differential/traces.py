@@ -1,9 +1,16 @@
-"""What an emulator did with a Program, step by step, and how two such traces differ."""
+"""What an emulator did with a Program, step by step: recorded, and compared.
+
+A recording is an .npz file with one element a Program in `seeds`, `digests`, `compartments` and
+`wrapped`, and the states of all Programs end to end, each compartment's steps side by side, in
+`u`, `v` and `spikes` (bits, each Program's from a fresh byte).
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +21,8 @@ from nmcompile.chip.program import Program
 
 #: In the order in which a step computes them.
 QUANTITIES = ("u", "v", "spikes")
+#: Share of a Program's compartments that must fire for the Program to count.
+FIRING = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +49,63 @@ class Trace:
 
 def emulator_trace(program: Program, inputs: NDArray[np.float64]) -> Trace:
     """Our emulator's trace."""
-    probes = {
-        quantity: [Probe(layer.name, quantity) for layer in program.layers]
-        for quantity in QUANTITIES
-    }
+    names = [layer.name for layer in program.layers]
+    probes = [Probe(name, quantity) for quantity in QUANTITIES for name in names]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OverflowWarning)
-        result = Emulator(jobs=1).load(program).run(inputs, probes=sum(probes.values(), []))
-    joined = {
-        quantity: np.concatenate([result.probes[probe][0] for probe in probes[quantity]], axis=1)
+        result = Emulator(jobs=1).load(program).run(inputs, probes=probes)
+    u, v, spikes = (
+        np.concatenate([result.probes[Probe(name, quantity)][0] for name in names], axis=1)
         for quantity in QUANTITIES
-    }
-    return Trace(**joined, wrapped=any(result.overflows.values()))
+    )
+    return Trace(u, v, spikes, wrapped=any(result.overflows.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A seed, the digest of the Program that it gave where recorded, and the trace."""
+
+    seed: int
+    digest: str
+    trace: Trace
+
+
+def save_recordings(path: Path, recordings: Sequence[Recording]) -> None:
+    """Write a recording; equal recordings give equal bytes."""
+    traces = [recording.trace for recording in recordings]
+    np.savez_compressed(
+        path,
+        seeds=np.array([recording.seed for recording in recordings], np.int64),
+        digests=np.array([recording.digest for recording in recordings]),
+        compartments=np.array([trace.u.shape[1] for trace in traces], np.int64),
+        wrapped=np.array([trace.wrapped for trace in traces]),
+        u=np.concatenate([trace.u.T.ravel() for trace in traces]),
+        v=np.concatenate([trace.v.T.ravel() for trace in traces]),
+        spikes=np.concatenate([np.packbits(trace.spikes.T.ravel()) for trace in traces]),
+    )
+
+
+def load_recordings(path: Path, steps: int) -> list[Recording]:
+    """Read what `save_recordings` wrote."""
+    with np.load(path) as file:
+        stored = {name: file[name] for name in file.files}
+    cells = stored["compartments"] * steps
+    cuts = np.cumsum(cells)[:-1]
+    u, v = np.split(stored["u"], cuts), np.split(stored["v"], cuts)
+    spikes = np.split(stored["spikes"], np.cumsum(-(-cells // 8))[:-1])
+    return [
+        Recording(
+            int(stored["seeds"][k]),
+            str(stored["digests"][k]),
+            Trace(
+                u[k].reshape(-1, steps).T,
+                v[k].reshape(-1, steps).T,
+                np.unpackbits(spikes[k], count=cells[k]).reshape(-1, steps).T.astype(bool),
+                bool(stored["wrapped"][k]),
+            ),
+        )
+        for k in range(len(cells))
+    ]
 
 
 def difference(program: Program, ours: Trace, theirs: Trace) -> str | None:
