@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,7 +73,9 @@ def test_a_difference_is_named_by_its_first_place(quantity: str) -> None:
 )
 @pytest.mark.parametrize("number", range(LIVE))
 def test_a_new_program_runs_as_in_nengo_loihi(number: int) -> None:
-    from nengo_loihi_twin import nengo_loihi_trace
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Nengo 3.2 asks distutils.
+        from nengo_loihi_twin import nengo_loihi_trace
 
     first = FIRST_LIVE_SEED + LIVE_SEEDS * number
     for seed in range(first, first + LIVE_SEEDS):
