@@ -80,6 +80,14 @@ def mantissa_step(weight_bits: int, sign_mode: int) -> int:
     return (1 << (8 - weight_bits)) * (2 if sign_mode == MIXED else 1)
 
 
+def mantissa_span(weight_bits: int, sign_mode: int) -> int:
+    """Largest size that a mantissa can have with every sign of the mode."""
+    step = mantissa_step(weight_bits, sign_mode)
+    low, high = mantissa_range(sign_mode)
+    sizes = {MIXED: min(-low, high), EXCITATORY: high, INHIBITORY: -low}
+    return sizes[sign_mode] // step * step
+
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 

@@ -34,10 +34,14 @@ def verify_program(program: Program, hardware: HardwareModel) -> None:
 
 def faults(program: Program, hardware: HardwareModel) -> Iterator[str]:
     """Every fault as a sentence without its end."""
+    sound = True
     for number, core in enumerate(program.cores):
-        where = f"core {number}"
-        yield from (f"{where}: {text}" for text in _core_faults(core, hardware))
-    # What follows looks up indices that the checks above cover.
+        for text in _core_faults(core, hardware):
+            sound = False
+            yield f"core {number}: {text}"
+    if not sound:
+        # What follows looks up indices that are not to be trusted.
+        return
     yield from _place_faults(program, hardware)
     yield from _axon_faults(program)
     yield from _host_faults(program)

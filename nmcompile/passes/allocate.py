@@ -26,7 +26,7 @@ from nmcompile.chip.tiling import Tiling
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.text import table_text
 from nmcompile.passes.base import Pass
-from nmcompile.passes.inputs import Inputs, delay_bits, numbered_axons
+from nmcompile.passes.inputs import Inputs, numbered_axons
 from nmcompile.passes.partition import Partition
 
 
@@ -145,16 +145,7 @@ def _core_inputs(
     for each in inputs:
         connection = each.connection
         first_block.append(len(blocks))
-        sparse_bits = each.sparse_index_bits(hardware)
-        for block in each.blocks:
-            row = (
-                connection.exponent,
-                connection.weight_bits,
-                connection.sign_mode,
-                0 if block.dense else sparse_bits,
-                delay_bits(connection.delay),
-                int(block.dense),
-            )
+        for block, row in zip(each.blocks, each.formats(hardware), strict=True):
             if row not in formats:
                 formats.append(row)
             atoms, length = block.targets.shape

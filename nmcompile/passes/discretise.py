@@ -16,6 +16,7 @@ from nmcompile.chip.arithmetic import (
     MIXED,
     WEIGHT_SHIFT,
     mantissa_range,
+    mantissa_span,
     mantissa_step,
 )
 from nmcompile.chip.discrete import DiscreteConnection, DiscreteGraph, DiscreteLayer
@@ -157,7 +158,7 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
         largest = max((float(np.abs(link.weights).max(initial=0)) for link in incoming), default=0)
         if largest <= 0:
             return limit if np.isfinite(limit) else 1.0
-        top = mantissa_range(MIXED)[1] << WEIGHT_SHIFT
+        top = (mantissa_span(self.weight_bits, MIXED) or 255) << WEIGHT_SHIFT
         unit = top * gain / largest
         exponent = min(floor(log2(limit / unit)), synapse.weight_exponent_max.value)
         if exponent < synapse.weight_exponent_min.value:
@@ -172,7 +173,7 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             2.0 ** bits.accumulator_bits.value / (drive * top / largest),
             2.0 ** bits.current_bits.value / (drive * gain * top / largest),
         )
-        lossless = -1 if self.weight_bits == 8 else 0
+        lossless = -int(log2(mantissa_step(self.weight_bits, MIXED)))
         safe = floor(log2(room))
         if safe < lossless <= exponent:
             warnings.warn(
@@ -259,10 +260,14 @@ def discretise_weights(
         mode = EXCITATORY
     elif weights.max(initial=0) <= 0:
         mode = INHIBITORY
-    low, high = mantissa_range(mode)
+    span = mantissa_span(weight_bits, mode)
+    if not span:
+        raise CompileError(
+            f"connection {link.name}: {weight_bits} bit(s) per weight hold no positive weight "
+            "beside negative ones; use --weight-bits 2 or more"
+        )
     wanted = weights.astype(np.float64) * (scale / (1 << WEIGHT_SHIFT))
     largest = float(np.abs(wanted).max(initial=0))
-    span = min(-low, high) if mode == MIXED else max(-low, high)
     synapse = hardware.synapse
     exponent = synapse.weight_exponent_min.value
     if largest > 0:
@@ -272,6 +277,7 @@ def discretise_weights(
         exponent = 0
     step = max(mantissa_step(weight_bits, mode), 1 << max(0, -exponent))
     mantissa = np.rint(wanted / 2.0**exponent / step) * step
+    low, high = mantissa_range(mode)
     low, high = -(-low // step * step), high // step * step
     mantissa = np.clip(mantissa, low, high).astype(np.int16)
     return DiscreteConnection(

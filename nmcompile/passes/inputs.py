@@ -68,10 +68,21 @@ class Inputs:
             block_words(b.targets.size, bits if b.dense else sparse, hardware) for b in self.blocks
         )
 
-    @property
-    def n_formats(self) -> int:
-        """Synapse formats that the blocks need."""
-        return len({block.dense for block in self.blocks})
+    def formats(self, hardware: HardwareModel) -> list[tuple[int, ...]]:
+        """Row of the format table (`chip.core.Formats`) that each block is stored in."""
+        sparse_bits = self.sparse_index_bits(hardware)
+        connection = self.connection
+        return [
+            (
+                connection.exponent,
+                connection.weight_bits,
+                connection.sign_mode,
+                0 if block.dense else sparse_bits,
+                delay_bits(connection.delay),
+                int(block.dense),
+            )
+            for block in self.blocks
+        ]
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def input_bill(
         input_axons=sum(len(each.axons) for each in inputs),
         profiles=1,
         threshold_profiles=1,
-        synapse_formats=sum(each.n_formats for each in inputs),
+        synapse_formats=len({row for each in inputs for row in each.formats(hardware)}),
     )
 
 

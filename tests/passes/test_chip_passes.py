@@ -1,0 +1,335 @@
+"""From layers to cores: connections, integers, tiles, tables, places."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nmcompile.chip.arithmetic import EXCITATORY, MIXED, mantissa_step
+from nmcompile.chip.arithmetic import shift as shifted
+from nmcompile.chip.bill import Bill, core_bill
+from nmcompile.chip.discrete import DiscreteGraph
+from nmcompile.chip.program import Program
+from nmcompile.chip.verify import verify_program
+from nmcompile.errors import CompileError, FitError, VerifyError
+from nmcompile.hardware import HardwareModel, parse_target
+from nmcompile.ir import evaluate
+from nmcompile.ir.layers import Connection
+from nmcompile.ir.nodes import Conv2d
+from nmcompile.ir.reference import compute
+from nmcompile.passes.allocate import Allocate, Allocation
+from nmcompile.passes.base import NmcompileWarning
+from nmcompile.passes.discretise import current_decay, current_gain
+from nmcompile.passes.emit import Emit
+from nmcompile.passes.partition import PartitionLayers
+from nmcompile.passes.place import Place
+from tests.golden import assert_golden
+from tests.networks import random_network, small_cnn
+from tests.passes.stages import LOIHI1, Stages, small_core
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def through(link: Connection, source: np.ndarray) -> np.ndarray:
+    """(samples, targets) of a connection, in float64."""
+    gathered = np.where(link.view >= 0, source[:, link.view], 0)
+    window = link.window
+    node = Conv2d(name="c", weights=link.weights, stride=window.stride, padding=window.padding,
+                  dilation=window.dilation, groups=window.groups)
+    return compute(node, [gathered]).reshape(len(source), -1)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_connections_compute_what_the_network_does(seed: int) -> None:
+    stages = Stages.of(random_network(seed))
+    graph = stages.layers
+    names = [layer.name for layer in graph.layers]
+    kept = evaluate(stages.scaled, stages.x, keep=[*names, graph.input_name])
+    for layer in graph.layers:
+        total = np.zeros((len(stages.x), layer.size)) + layer.bias
+        for link in graph.into(layer.name):
+            source = kept[link.source].reshape(len(stages.x), -1)
+            total += through(link, source)
+        wanted = kept[layer.name].reshape(len(stages.x), -1)
+        assert np.abs(np.maximum(total, 0) - wanted).max() < 1e-4 * max(1, wanted.max())
+    read = np.concatenate([kept[n].reshape(len(stages.x), -1) for n in graph.read_layers], axis=1)
+    scores = read @ graph.read_weights + graph.read_bias
+    assert np.abs(scores - evaluate(stages.scaled, stages.x)["output"]).max() < 1e-3
+
+
+def test_connect() -> None:
+    assert_golden(GOLDEN / "connect.txt", str(Stages.of(small_cnn()).layers))
+
+
+def test_discretise() -> None:
+    assert_golden(GOLDEN / "discretise.txt", str(Stages.of(small_cnn()).discrete))
+
+
+@pytest.mark.parametrize("bits", [8, 6, 3, 2])
+@pytest.mark.parametrize("seed", range(6))
+def test_integer_weights_are_within_half_a_step_of_the_floats(seed: int, bits: int) -> None:
+    stages = Stages.of(random_network(seed), weight_bits=bits)
+    graph, discrete = stages.layers, stages.discrete
+    floats = [c.weights for layer in graph.on_chip() for c in graph.into(layer.name)]
+    for connection, weights in zip(discrete.connections, floats, strict=True):
+        link = connection.link
+        layer = discrete.layer(link.target)
+        amplitude = 1.0
+        if link.source != graph.input_name:
+            amplitude = graph.layer(link.source).neuron.amplitude  # type: ignore[union-attr]
+        wanted = weights * amplitude * layer.voltage_scale
+        effective = link.weights.astype(np.int64)
+        effective = effective * 2.0**connection.exponent * 64
+        step = max(mantissa_step(bits, connection.sign_mode), 2.0**-connection.exponent)
+        unit = step * 2.0**connection.exponent * 64
+        assert np.abs(effective - wanted).max() <= 1.001 * unit
+        assert np.mean(np.abs(effective - wanted) <= 0.501 * unit) > 0.9
+
+
+def test_one_bit_weights_of_both_signs_are_refused() -> None:
+    with pytest.raises(CompileError, match="hold no positive weight beside negative ones"):
+        Stages.of(small_cnn(), weight_bits=1).discrete  # noqa: B018
+
+
+def test_a_layer_of_one_sign_gains_a_bit() -> None:
+    network = small_cnn()
+    positive = replace(network["scores"], weights=np.abs(network["scores"].weights))  # type: ignore[attr-defined, type-var]
+    stages = Stages.of(network.edit({"scores": (positive,)}), readout="chip")
+    modes = {c.link.target: c.sign_mode for c in stages.discrete.connections}
+    assert modes["conv"] == MIXED
+    assert modes["scores/voltage"] == EXCITATORY
+
+
+def test_decays_follow_the_formulas() -> None:
+    assert current_decay(0.0, 0.001, 4095) == 4095
+    assert current_decay(0.005, 0.001, 4095) == round(4095 * (1 - np.exp(-0.2))) - 1
+
+
+@pytest.mark.parametrize("tau_s", [0.002, 0.005, 0.02])
+def test_current_gain_is_what_integer_decay_adds_up_to(tau_s: float) -> None:
+    from nmcompile.chip.arithmetic import decay
+
+    register, start = current_decay(tau_s, 0.001, 4095), 1 << 20
+    total, u = 0, start
+    while u:
+        total += u
+        u = decay(u, register, offset=1)
+    assert current_gain(register, start) == pytest.approx(total / start, rel=1e-3)
+
+
+def test_a_time_constant_too_long_for_the_register_is_refused() -> None:
+    with pytest.raises(CompileError, match="--tau-rc 100 s is so long"):
+        Stages.of(small_cnn(), neuron={"tau_rc": 100.0}).discrete  # noqa: B018
+    with pytest.raises(CompileError, match="refractory period of 0.064 s is 65 steps"):
+        Stages.of(small_cnn(), neuron={"refractory": 0.064, "max_rate": 10.0}).discrete  # noqa: B018
+
+
+def test_a_layer_whose_weights_are_all_zero_compiles() -> None:
+    network = small_cnn()
+    conv = network["conv/linear"]
+    assert isinstance(conv, Conv2d)
+    zero = replace(conv, weights=np.zeros_like(conv.weights))
+    graph = Stages.of(network.edit({"conv/linear": (zero,)})).discrete
+    partition = PartitionLayers(LOIHI1).run(graph)
+    assert not Allocate(LOIHI1).run(partition).cores[0].input_axons.columns()["kind"].size
+
+
+def effective_weights(allocation: Allocation, graph: DiscreteGraph) -> dict[str, np.ndarray]:
+    """Layer -> (neurons of all layers, neurons) sums over the tables, axon by axon."""
+    sizes = graph.sizes()
+    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
+    total = sum(sizes.values())
+    layers = {layer.name: layer for layer in allocation.layers}
+    columns: dict[tuple[int, int], int] = {}
+    for name, layer in layers.items():
+        for k, place in enumerate(zip(layer.core.tolist(), layer.compartment.tolist(), strict=True)):
+            columns[place] = int(starts[name]) + k
+    matrix = np.zeros((total, total), np.int64)
+
+    def add(row: int, number: int, axon: int, atom: int) -> None:
+        core = allocation.cores[number]
+        block = core.input_axons.block[axon]
+        length = int(core.blocks.length[block])
+        first = int(core.blocks.start[block]) + atom * length
+        exponent = int(core.formats.exponent[core.blocks.format[block]])
+        for k in range(first, first + length):
+            target = int(core.input_axons.base[axon]) + int(core.synapses.target[k])
+            weight = shifted(int(core.synapses.mantissa[k]), exponent)
+            matrix[row, columns[number, target]] += weight
+
+    table = allocation.injection
+    for neuron, number, axon, atom in zip(
+        table.neuron.tolist(), table.core.tolist(), table.axon.tolist(), table.atom.tolist(),
+        strict=True,
+    ):
+        add(int(starts[graph.encoder.name]) + neuron, number, axon, atom)
+    for number, core in enumerate(allocation.cores):
+        out, comps = core.output_axons, core.compartments
+        for k in range(len(out)):
+            members = (
+                [int(out.source[k])] if out.kind[k] == 0
+                else np.flatnonzero(comps.population == out.source[k]).tolist()
+            )
+            for member in members:
+                atom = 0 if out.kind[k] == 0 else int(comps.atom[member])
+                add(columns[number, member], int(out.core[k]), int(out.axon[k]), atom)
+    return {name: matrix[:, starts[name] : starts[name] + size] for name, size in sizes.items()}
+
+
+CORES = [
+    LOIHI1,
+    small_core(compartments=40),
+    small_core(compartments=200, synapse_words=700),
+    small_core(input_axons=60, output_axon_slots=30),
+]
+
+
+@pytest.mark.parametrize("hardware", CORES, ids=["whole", "40 cx", "700 words", "60 axons"])
+@pytest.mark.parametrize("seed", range(12))
+def test_tables_hold_exactly_the_connections_however_layers_are_cut(
+    seed: int, hardware: HardwareModel
+) -> None:
+    graph = Stages.of(random_network(seed)).discrete
+    try:
+        partition = PartitionLayers(hardware).run(graph)
+    except FitError as error:
+        assert error.used > error.limit  # noqa: PT017
+        return
+    allocation = Allocate(hardware).run(partition)
+    found = effective_weights(allocation, graph)
+    sizes = graph.sizes()
+    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
+    for layer in graph.layers:
+        wanted = np.zeros_like(found[layer.name])
+        for connection in graph.into(layer.name):
+            source = connection.link.source
+            unit = np.eye(sizes[source])
+            weights = connection.link.weights.astype(np.int64)
+            exponent = connection.exponent
+            scaled = weights << exponent if exponent >= 0 else weights >> -exponent
+            link = replace(connection.link, weights=scaled.astype(np.float64))
+            rows = slice(starts[source], starts[source] + sizes[source])
+            wanted[rows] += through(link, unit).astype(np.int64)
+        assert np.array_equal(found[layer.name], wanted)
+    for bills in partition.bills.values():
+        assert all(bill.excess(hardware) is None for bill in bills)
+    flat = [bill for layer in graph.layers for bill in partition.bills[layer.name]]
+    assert [core_bill(core, hardware) for core in allocation.cores] == flat
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spikes_do_not_depend_on_the_partition(seed: int) -> None:
+    from nmcompile.backends.emulator import Emulator
+
+    stages = Stages.of(random_network(seed))
+    results = []
+    for hardware in (LOIHI1, small_core(compartments=30)):
+        program = program_of(stages.discrete, hardware)
+        results.append(Emulator().load(program).run(stages.x, 20))
+    assert np.array_equal(results[0].scores, results[1].scores)
+    for name in results[0].spikes:
+        assert np.array_equal(results[0].spikes[name], results[1].spikes[name])
+
+
+def program_of(graph: DiscreteGraph, hardware: HardwareModel = LOIHI1) -> Program:
+    partition = PartitionLayers(hardware).run(graph)
+    placement = Place(parse_target("loihi1:pohoiki-springs")).run(
+        Allocate(hardware).run(partition)
+    )
+    return Emit(steps=32, manifest={}, attachments={}).run(placement)
+
+
+def test_partition() -> None:
+    partition = PartitionLayers(small_core(compartments=300)).run(Stages.of(small_cnn()).discrete)
+    assert_golden(GOLDEN / "partition.txt", str(partition))
+
+
+def test_allocate_and_place() -> None:
+    hardware = small_core(compartments=300)
+    allocation = Allocate(hardware).run(
+        PartitionLayers(hardware).run(Stages.of(small_cnn()).discrete)
+    )
+    assert_golden(GOLDEN / "allocate.txt", str(allocation))
+    assert_golden(GOLDEN / "place.txt", str(Place(parse_target("loihi1")).run(allocation)))
+
+
+def test_a_neuron_with_too_many_inputs_is_refused_with_layer_and_numbers() -> None:
+    with pytest.raises(FitError, match="layer 'fc'.*64-bit words.*a core has 10") as caught:
+        PartitionLayers(small_core(synapse_words=10)).run(Stages.of(small_cnn()).discrete)
+    assert caught.value.layer == "fc"
+    assert caught.value.used > caught.value.limit == 10
+
+
+def test_a_board_too_small_is_refused_with_the_smallest_that_would_do() -> None:
+    hardware = small_core(compartments=2)
+    allocation = Allocate(hardware).run(
+        PartitionLayers(hardware).run(Stages.of(small_cnn()).discrete)
+    )
+    with pytest.raises(FitError, match="needs 410 cores, kapoho-bay has 256.*wolf-mountain"):
+        Place(parse_target("loihi1:kapoho-bay")).run(allocation)
+    assert Place(parse_target("loihi1")).run(allocation).target.name == "loihi1:wolf-mountain"
+
+
+def test_the_bill_names_what_is_over_its_limit() -> None:
+    bill = Bill(compartments=1025, input_axons=9000)
+    assert bill.excess(LOIHI1) == ("input_axons", 9000, 4096)
+    assert Bill(compartments=512).excess(LOIHI1) is None
+    assert Bill(compartments=512).fullness(LOIHI1) == 0.5
+
+
+def broken(program: Program, table: str, **columns: object) -> Program:
+    core = program.cores[0]
+    changed = replace(getattr(core, table), **columns)
+    return replace(program, cores=(replace(core, **{table: changed}), *program.cores[1:]))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "row", "value", "message"),
+    [
+        ("profiles", "decay_u", 0, 4096, "decay_u 4096"),
+        ("profiles", "refractory", 0, 0, "refractory delay 0"),
+        ("thresholds", "mantissa", 0, 131072, "threshold mantissa 131072"),
+        ("compartments", "bias_mantissa", 3, 4096, "bias mantissa 4096"),
+        ("compartments", "profile", 0, 5, "compartment profile 5"),
+        ("formats", "exponent", 0, 8, "weight exponent 8"),
+        ("formats", "weight_bits", 0, 7, "weight bits 7"),
+        ("blocks", "start", 0, 10**6, "block start 1000000"),
+        ("synapses", "mantissa", 0, 255, "not all multiples of 2"),
+        ("synapses", "target", 0, 5000, "reaches compartment"),
+        ("synapses", "delay", 0, 63, "synaptic delay 63"),
+        ("input_axons", "base", 0, 256, "axon base 256"),
+        ("input_axons", "base", 0, 2, "no multiple of 4"),
+        ("input_axons", "block", 0, 10**6, "axon block 1000000"),
+        ("output_axons", "core", 0, 99, "goes to core 99"),
+        ("output_axons", "axon", 0, 5000, "goes to axon 5000"),
+    ],
+)
+def test_verify_finds_every_broken_limit(
+    table: str, column: str, row: int, value: int, message: str
+) -> None:
+    program = program_of(Stages.of(small_cnn()).discrete)
+    verify_program(program, LOIHI1)
+    changed = getattr(getattr(program.cores[0], table), column).copy()
+    changed[row] = value
+    with pytest.raises(VerifyError, match=message):
+        verify_program(broken(program, table, **{column: changed}), LOIHI1)
+
+
+def test_possible_overflow_is_warned_about() -> None:
+    network = small_cnn()
+    conv = network["conv/linear"]
+    assert isinstance(conv, Conv2d)
+    weights = np.ones((11, 11, 3, 8), np.float32)
+    wide = replace(conv, weights=weights, padding=((5, 5), (5, 5)))
+    stages = Stages.of(network.edit({"conv/linear": (wide,)}), weight_bits=8)
+    from nmcompile.passes.discretise import Discretise
+
+    graph = stages.layers
+    for link in graph.connections:
+        if link.target == "conv":
+            link.weights[0, 0] *= -1
+    with pytest.warns(NmcompileWarning, match="the accumulator of 21 bits can overflow"):
+        Discretise(LOIHI1, 8, 32, (0.0, 1.0)).run(graph)
