@@ -1,0 +1,81 @@
+# Every target sets up what it needs in .venv. `make help` explains them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all test-keras test-reference test-oldest test-newest bench lint format docs figures lock clean
+
+help: ## Explain the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.demo: pyproject.toml requirements/dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint requirements/dev.txt --editable '.[report]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) install --quiet --requirement requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/.demo ## Build the shipped MNIST network, run 1,000 images, write demo/report.html
+	@mkdir -p demo
+	$(BIN)/python -m nmcompile build examples/mnist/mnist.keras --calibrate examples/mnist/calibrate_500.npz -o demo/mnist.nmc
+	$(BIN)/python -m nmcompile eval demo/mnist.nmc --data examples/mnist/test_1000.npz --report demo/report.html
+
+test: $(VENV)/.dev ## Run the tests (without Keras and nengo-loihi), with coverage
+	$(BIN)/python -m pytest -m "not slow and not keras and not reference" --cov --cov-report=term:skip-covered
+
+test-all: test-keras test-reference test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, nengo-loihi, oldest and newest Python
+	$(BIN)/python -m pytest -m "not keras and not reference"
+
+test-keras: $(VENV)/.dev ## Compare live with Keras 3 (installs about 1 GB into .venv-keras)
+	$(PYTHON) -m venv $(VENV)-keras
+	$(VENV)-keras/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/keras.txt --editable '.[keras]' pytest hypothesis
+	NUMBA_CACHE_DIR=$(VENV)-keras/numba KERAS_BACKEND=jax $(VENV)-keras/bin/python -m pytest -m keras tests/frontends
+
+test-reference: ## Compare live with nengo-loihi (Python 3.11, NumPy 1.26, in .venv-reference)
+	$(PYTHON311) -m venv $(VENV)-reference
+	$(VENV)-reference/bin/python -m pip --disable-pip-version-check install --quiet --requirement requirements/reference.txt
+	NUMBA_CACHE_DIR=$(VENV)-reference/numba PYTHONPATH=. $(VENV)-reference/bin/python -m pytest -p no:nengo -m reference tests/differential
+
+PYTHON310 ?= python3.10
+PYTHON311 ?= python3.11
+PYTHON313 ?= python3.13
+
+test-oldest: ## The tests on Python 3.10 with NumPy 1.26
+	$(PYTHON310) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy==1.26.4' --editable '.[report]' pytest pytest-cov hypothesis
+	NUMBA_CACHE_DIR=$(VENV)-oldest/numba $(VENV)-oldest/bin/python -m pytest -m "not slow and not keras and not reference"
+
+test-newest: ## The tests on Python 3.13 with NumPy 2
+	$(PYTHON313) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest pytest-cov hypothesis
+	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference"
+
+bench: $(VENV)/.demo ## Measure speed and accuracy; MNIST=mnist.npz FASHION=fashion_mnist.npz for whole test sets
+	$(BIN)/python -m tools.bench $(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION),--fashion $(FASHION))
+
+lint: $(VENV)/.dev ## ruff, mypy and the rule that imports go down only
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+
+docs: $(VENV)/.dev ## Build the documentation into site/
+	$(BIN)/python -m mkdocs build --strict
+
+figures: $(VENV)/.demo ## Draw the pictures in docs/figures
+	$(BIN)/python tools/figures.py
+
+lock: $(VENV)/.dev ## Pin the development environment anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-header --extra report --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-header --extra keras --group test pyproject.toml -o requirements/keras.txt
+
+clean: ## Remove environments and everything that was built
+	rm -rf $(VENV) $(VENV)-* build demo dist site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
