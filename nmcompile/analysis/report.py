@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 import warnings
@@ -30,9 +29,9 @@ from nmcompile.ir.nodes import FloatArray
 from nmcompile.ir.text import shape_text
 
 #: Samples that are searched for wrong answers, shown, and counted for rates.
-SEARCHED, SHOWN, WRONG_SHOWN, COUNTED = 300, 8, 3, 32
+SEARCHED, SHOWN, WRONG_SHOWN, COUNTED = 500, 8, 3, 32
 #: Largest rows of a layer in a raster, and lines in a picture of scores.
-RASTER_ROWS, SCORE_LINES = 300, 12
+RASTER_ROWS, SCORE_LINES = 160, 12
 #: Memory that the probes of one run may take, in bytes.
 PROBE_BYTES = 64 << 20
 #: A neuron that fires in at least this share of the steps in which it could is saturated.
@@ -111,6 +110,7 @@ class LayerRates:
 
     @property
     def mean_hz(self) -> float:
+        """Mean over neurons and samples."""
         return float(self.rates_hz.mean())
 
     @property
@@ -204,11 +204,15 @@ def choose_samples(
     return sorted((kept + firsts + others)[:count])
 
 
-def layer_rates(program: Program, recordings: Sequence[Recording], steps: int) -> list[LayerRates]:
-    """Rates of the encoder and of every layer that can fire."""
+def layer_rates(program: Program, x: FloatArray, steps: int) -> list[LayerRates]:
+    """Rates of the encoder, and of every layer that can fire, on some samples."""
+    counts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in layer_names(program)}
+    for each in record(program, x, steps):
+        for name, spikes in each.spikes.items():
+            counts[name].append(spikes.sum(axis=0))
     found = []
     depth = {layer.name: layer.depth for layer in program.layers}
-    for name in layer_names(program):
+    for name, rows in counts.items():
         if program.read_out.kind == "voltage" and name in program.read_out.layers:
             continue
         seen = max(steps - depth.get(name, 0), 1)
@@ -216,10 +220,8 @@ def layer_rates(program: Program, recordings: Sequence[Recording], steps: int) -
         if name in depth:
             core = program.cores[int(program.layer(name).core[0])]
             pause = int(core.profiles.refractory[0])
-        counts = np.stack([each.spikes[name].sum(axis=0) for each in recordings])
-        found.append(
-            LayerRates(name, counts / (seen * program.dt_s), ceil(seen / pause) / seen / program.dt_s)
-        )
+        seconds = seen * program.dt_s
+        found.append(LayerRates(name, np.stack(rows) / seconds, ceil(seen / pause) / seconds))
     return found
 
 
@@ -280,7 +282,7 @@ def draw_raster(axes: Any, spikes: NDArray[np.bool_], colour: str, theme: Theme)
     Rows are evenly spaced neurons where there are too many to show.
     """
     steps, neurons = spikes.shape
-    rows = min(neurons, RASTER_ROWS)
+    rows: int = min(neurons, RASTER_ROWS)
     chosen = np.linspace(0, neurons - 1, rows).round().astype(int)
     # Six pixels a step, of which three are coloured: a tick, not a box.
     pixels = np.zeros((rows, steps, 6), np.uint8)
@@ -348,7 +350,7 @@ def _content(program: Program, data: Data, evaluation: Evaluation) -> dict[str, 
     answers = Emulator().load(program).run(data.x[:SEARCHED], steps).answers
     chosen = choose_samples(answers, data.y[:SEARCHED])
     shown = list(record(program, data.x[chosen], steps))
-    rates = layer_rates(program, list(_slim(record(program, data.x[:COUNTED], steps))), steps)
+    rates = layer_rates(program, data.x[:COUNTED], steps)
     colours = layer_colours(program)
     hardware = parse_target(program.target).hardware
     uses = {use.layer: use for use in network_use(program, hardware)}
@@ -401,15 +403,6 @@ def _content(program: Program, data: Data, evaluation: Evaluation) -> dict[str, 
     }
 
 
-def _slim(recordings: Iterator[Recording]) -> Iterator[Recording]:
-    """Recordings with one row of counts instead of every step, which rates do not need."""
-    for each in recordings:
-        yield Recording(
-            each.scores,
-            {name: s.sum(axis=0, keepdims=True) for name, s in each.spikes.items()},  # type: ignore[misc]
-        )
-
-
 def _shape(program: Program, name: str) -> tuple[int, ...]:
     encoder = program.encoder
     return encoder.shape if name == encoder.name else program.layer(name).shape
@@ -449,7 +442,7 @@ def _raster_picture(recording: Recording, colours: Mapping[str, str]) -> Any:
 
 def raster_height(neurons: int) -> int:
     """Points that a layer's raster takes."""
-    return int(np.clip(min(neurons, RASTER_ROWS) * 0.6, 34, 150))
+    return int(np.clip(min(neurons, RASTER_ROWS), 34, RASTER_ROWS))
 
 
 def _rates_picture(rates: Sequence[LayerRates], colours: Mapping[str, str]) -> Any:
@@ -483,8 +476,10 @@ def draw_all_cores(
     for layer in program.layers:
         for number in set(layer.core.tolist()):
             owners[number] = layer.name
-    tables = [dict((n, (u, m)) for n, u, m in bill.compared(hardware))
-              for bill in core_bills(program, hardware)]
+    tables = [
+        {name: (used, limit) for name, used, limit in bill.compared(hardware)}
+        for bill in core_bills(program, hardware)
+    ]
     chips = [core.chip for core in program.cores]
     borders = [k for k in range(1, len(chips)) if chips[k] != chips[k - 1]]
     for axes, (resource, title) in zip(rows, PICTURED.items(), strict=False):
@@ -549,7 +544,7 @@ def _inline(figure: Any) -> Any:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
-    text = re.sub(r' id="(?:figure|axes|patch|text|matplotlib\.axis|line2d|xtick|ytick)_\d+"', "", text)
+    text = re.sub(r' id="[a-zA-Z.]+[0-9]?[a-z]*_\d+"', "", text)
     text = re.sub(r"'[^']*'(?:, '[^']*')*(?:, sans-serif)?(?=[;\"])", "inherit", text)
     for stand_in, variable in _VARIABLES.items():
         text = text.replace(stand_in, variable)
