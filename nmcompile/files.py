@@ -12,14 +12,19 @@ from nmcompile.errors import UsageError
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write beside the file, then rename; on any failure the old file is left as it was.
 
+    A link keeps pointing where it did; a device or pipe is written to, never replaced.
+
     Raises
     ------
     UsageError
         The folder does not exist or cannot be written, or the disk is full.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     name = None
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -45,7 +50,7 @@ def check_writable(path: str | Path) -> None:
     UsageError
         The folder is missing or not writable, or the path is a folder.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder; name a file")
     if not path.parent.is_dir():

@@ -213,7 +213,7 @@ def paired_difference(
     middle = p - q
     half = NORMAL_95 * np.sqrt(max(p + q - middle**2, 0) / total)
     difference = (only_first - only_second) / samples
-    return difference, float(middle - half), float(middle + half)
+    return difference, float(max(middle - half, -1)), float(min(middle + half, 1))
 
 
 def _fingerprint(program: Program, data: Data, steps: int) -> str:

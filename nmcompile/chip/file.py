@@ -72,7 +72,14 @@ def load_program(path: str | Path) -> Program:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get(_KEY, "null"))
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ProgramFileError(
             f"{path}: not a Program, or cut short ({error}); build it again"
         ) from None
@@ -93,7 +100,15 @@ def load_program(path: str | Path) -> Program:
         verify_program(program, parse_target(program.target).hardware)
     except NmcompileError as error:
         raise ProgramFileError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ProgramFileError(f"{path}: its tables are not whole ({error!r})") from None
     return program
 
@@ -176,16 +191,33 @@ def _table_tensors(prefix: str, table: Table) -> Iterator[tuple[str, NDArray[Any
 
 
 def _read_table(kind: type[TableT], prefix: str, tensors: Tensors) -> TableT:
-    columns = {name: tensors[f"{prefix}/{name}"] for name in kind.dtypes()}
+    columns = {
+        name: _tensor(tensors, f"{prefix}/{name}", dtype, 1)
+        for name, dtype in kind.dtypes().items()
+    }
     return kind.of(**columns)
+
+
+def _tensor(tensors: Tensors, name: str, dtype: Any, axes: int) -> NDArray[Any]:
+    """A tensor of just this type and number of axes, since kernels trust both."""
+    tensor = tensors[name]
+    if tensor.dtype != dtype or tensor.ndim != axes:
+        raise ValueError(
+            f"{name} is {tensor.dtype} with {tensor.ndim} axes, not {np.dtype(dtype)} with {axes}"
+        )
+    return tensor
 
 
 def _program(manifest: Mapping[str, Any], tensors: Tensors) -> Program:
     """Put a Program together from its parts; any lack raises."""
     count = int(manifest["cores"])
-    registers = {name: tensors[f"cores/{name}"].tolist() for name in REGISTERS}
+    registers = {
+        name: _tensor(tensors, f"cores/{name}", np.int32, 1).tolist() for name in REGISTERS
+    }
     tables = {name: _read_table(kind, f"cores/{name}", tensors) for name, kind in TABLES.items()}
-    starts = {name: tensors[f"cores/{name}/first_row"].tolist() for name in TABLES}
+    starts = {
+        name: _tensor(tensors, f"cores/{name}/first_row", np.int64, 1).tolist() for name in TABLES
+    }
     cores = tuple(
         Core(
             **{
@@ -208,9 +240,9 @@ def _program(manifest: Mapping[str, Any], tensors: Tensors) -> Program:
             input_scale=float(encoder["input_scale"]),
             layers=tuple(
                 HostConv(
-                    view=tensors[f"encoder/{k}/view"],
-                    weights=tensors[f"encoder/{k}/weights"],
-                    bias=tensors[f"encoder/{k}/bias"],
+                    view=_tensor(tensors, f"encoder/{k}/view", np.int32, 3),
+                    weights=_tensor(tensors, f"encoder/{k}/weights", np.int32, 4),
+                    bias=_tensor(tensors, f"encoder/{k}/bias", np.int64, 1),
                     stride=_pair(conv["stride"]),
                     padding=(_pair(conv["padding"][0]), _pair(conv["padding"][1])),
                     dilation=_pair(conv["dilation"]),
@@ -228,8 +260,8 @@ def _program(manifest: Mapping[str, Any], tensors: Tensors) -> Program:
             Layer(
                 name=layer["name"],
                 shape=tuple(layer["shape"]),
-                core=tensors[f"layers/{k}/core"],
-                compartment=tensors[f"layers/{k}/compartment"],
+                core=_tensor(tensors, f"layers/{k}/core", np.int32, 1),
+                compartment=_tensor(tensors, f"layers/{k}/compartment", np.int32, 1),
                 amplitude=float(layer["amplitude"]),
                 voltage_scale=float(layer["voltage_scale"]),
                 depth=int(layer["depth"]),
@@ -240,12 +272,12 @@ def _program(manifest: Mapping[str, Any], tensors: Tensors) -> Program:
         read_out=ReadOut(
             kind=read["kind"],
             layers=tuple(read["layers"]),
-            weights=tensors["read_out/weights"],
-            bias=tensors["read_out/bias"],
+            weights=_tensor(tensors, "read_out/weights", np.float32, 2),
+            bias=_tensor(tensors, "read_out/bias", np.float32, 1),
         ),
         steps=int(manifest["steps"]),
         dt_s=float(manifest["dt_s"]),
-        manifest=manifest["manifest"],
+        manifest=dict(manifest["manifest"]),
         attachments={
             name[len(prefix) :]: tensor
             for name, tensor in tensors.items()

@@ -11,6 +11,7 @@ from nmcompile.chip.arithmetic import mantissa_range, mantissa_step
 from nmcompile.chip.bill import RESOURCES, core_bill
 from nmcompile.chip.core import DISCRETE, POP16, POP32, Core, IntArray
 from nmcompile.chip.program import Program
+from nmcompile.chip.verify_encoder import encoder_faults
 from nmcompile.errors import VerifyError
 from nmcompile.hardware import HardwareModel
 
@@ -34,7 +35,9 @@ def verify_program(program: Program, hardware: HardwareModel) -> None:
 
 def faults(program: Program, hardware: HardwareModel) -> Iterator[str]:
     """Every fault as a sentence without its end."""
-    sound = True
+    sound = len(program.cores) > 0
+    if not sound:
+        yield "it has no cores"
     for number, core in enumerate(program.cores):
         for text in _core_faults(core, hardware):
             sound = False
@@ -54,18 +57,30 @@ def _core_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
     ranges: list[tuple[str, IntArray, int, int]] = [
         ("decay_u", profiles.decay_u, 0, limits.decay_max.value),
         ("decay_v", profiles.decay_v, 0, limits.decay_max.value),
-        ("refractory delay", profiles.refractory, limits.refractory_min.value,
-         limits.refractory_max.value),
+        (
+            "refractory delay",
+            profiles.refractory,
+            limits.refractory_min.value,
+            limits.refractory_max.value,
+        ),
         ("noise switch", profiles.noise, 0, 1),
         ("threshold mantissa", core.thresholds.mantissa, 1, limits.threshold_mantissa_max.value),
-        ("bias mantissa", comps.bias_mantissa, -limits.bias_mantissa_max.value,
-         limits.bias_mantissa_max.value),
+        (
+            "bias mantissa",
+            comps.bias_mantissa,
+            -limits.bias_mantissa_max.value,
+            limits.bias_mantissa_max.value,
+        ),
         ("bias exponent", comps.bias_exponent, 0, limits.bias_exponent_max.value),
         ("compartment profile", comps.profile, 0, len(profiles) - 1),
         ("threshold profile", comps.threshold, 0, len(core.thresholds) - 1),
         ("population", comps.population, -1, len(comps) - 1),
-        ("weight exponent", formats.exponent, model.weight_exponent_min.value,
-         model.weight_exponent_max.value),
+        (
+            "weight exponent",
+            formats.exponent,
+            model.weight_exponent_min.value,
+            model.weight_exponent_max.value,
+        ),
         ("sign mode", formats.sign_mode, 1, 3),
         ("dense switch", formats.dense, 0, 1),
         ("delay bits", formats.delay_bits, 0, model.delay_max.value.bit_length()),
@@ -125,7 +140,7 @@ def _block_faults(core: Core) -> Iterator[str]:
                 f"all multiples of {step} in {low}..{high}"
             )
         if int(part.delay.max()).bit_length() > formats.delay_bits[f]:
-            yield f"block {k}: delay {part.delay.max()} needs more than {formats.delay_bits[f]} bits"
+            yield f"block {k}: a delay of {part.delay.max()} needs over {formats.delay_bits[f]} bits"
         if formats.dense[f]:
             if (part.target.reshape(-1, length) != np.arange(length)).any():
                 yield f"block {k}: targets in a dense format are not consecutive"
@@ -163,7 +178,10 @@ def _input_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
     crooked = np.flatnonzero(narrow & (axons.base % limits.pop16_base_multiple.value != 0))
     if len(crooked):
         yield f"pop16 axon {crooked[0]} has base {axons.base[crooked[0]]}, no multiple of 4"
-    for mask, bits in ((narrow, limits.pop16_target_bits.value), (~narrow, limits.target_bits.value)):
+    for mask, bits in (
+        (narrow, limits.pop16_target_bits.value),
+        (~narrow, limits.target_bits.value),
+    ):
         numbers = np.flatnonzero(mask)
         if len(numbers) and numbers[-1] >= 1 << bits:
             yield f"axon {numbers[-1]} cannot be named with {bits} bits"
@@ -230,9 +248,10 @@ def _host_faults(program: Program) -> Iterator[str]:
             yield f"injection into axon {axon.max()} of core {target}"
         elif (atom >= core.blocks.atoms[core.input_axons.block[axon]]).any():
             yield f"injection into core {target} with an atom that its block has not"
-    if encoder.threshold < 1 or not encoder.layers:
-        yield "the encoder has no threshold or no layer"
-    sizes = {encoder.name: neurons}
+    yield from encoder_faults(encoder)
+    if program.steps < 1 or not 0 < program.dt_s < float("inf"):
+        yield f"{program.steps} steps of {program.dt_s} s cannot be run"
+    sizes = {}
     for layer in program.layers:
         sizes[layer.name] = layer.neurons
         if layer.neurons != prod(layer.shape) or len(layer.compartment) != layer.neurons:
@@ -247,7 +266,12 @@ def _host_faults(program: Program) -> Iterator[str]:
                 yield f"layer {layer.name!r} uses compartment {compartment.max()} of {size}"
     read = program.read_out
     unknown = [name for name in read.layers if name not in sizes]
-    if read.kind not in ("counts", "voltage") or unknown:
+    if encoder.name in read.layers:
+        yield (
+            f"the read-out reads layer {encoder.name!r}, which runs on the host before the chip; "
+            "use fewer --host-layers"
+        )
+    elif read.kind not in ("counts", "voltage") or unknown or not read.layers:
         yield f"the read-out of kind {read.kind!r} names unknown layers {unknown}"
     elif read.weights.shape[0] != sum(sizes[name] for name in read.layers) or (
         read.bias.shape != read.weights.shape[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("default")
         try:
             status = app(words, standalone_mode=False)
+            sys.stdout.flush()
         except _CliError as error:
             message = getattr(error, "format_message", lambda: str(error))()
             print(f"error: {message}", file=sys.stderr)
@@ -67,12 +69,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (KeyboardInterrupt, typer.Abort):
             print("interrupted", file=sys.stderr)
             return 130
+        except BrokenPipeError:
+            # Whoever read our output, such as `head`, has seen enough.
+            _abandon_output()
+            return 0
         except Exception as error:
             if debug:
                 traceback.print_exc()
+            if isinstance(error, OSError) and error.filename is None:
+                _abandon_output()
             print(f"error: {_sentence(error)}", file=sys.stderr)
             return 2 if isinstance(error, UsageError) else 1
     return status if isinstance(status, int) else 0
+
+
+def _abandon_output() -> None:
+    """Let what standard output still holds go nowhere, so that leaving Python does not fail."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        # Not a real file, such as a test's: nothing to save.
+        return
 
 
 def _sentence(error: Exception) -> str:
@@ -82,7 +99,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "out of memory; use fewer samples at a time or a smaller network"
     if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {error.strerror or error}"
+        return f"{error.filename or 'standard output'}: {error.strerror or error}"
     return (
         f"this is a fault of nmcompile, {type(error).__name__}: {' '.join(str(error).split())}; "
         "run again with --debug and report what it prints"

@@ -15,12 +15,14 @@ def targets(
     json: Json = False,
 ) -> None:
     """Show hardware models: chips, boards, and every limit with its source."""
-    from nmcompile.hardware import load_hardware, model_names
+    from nmcompile.hardware import load_hardware, model_names, parse_target
 
     if name is None:
         models = [load_hardware(each) for each in model_names()]
         if json:
-            print_json({model.name: [board.model_dump() for board in model.boards] for model in models})
+            print_json(
+                {model.name: [board.model_dump() for board in model.boards] for model in models}
+            )
             return
         print_table(
             "targets",
@@ -32,7 +34,7 @@ def targets(
             ],
         )
         return
-    model = load_hardware(name.partition(":")[0])
+    model = parse_target(name).hardware
     if json:
         print_json(model.model_dump())
         return

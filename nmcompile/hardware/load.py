@@ -63,8 +63,10 @@ def parse_hardware(text: str, source: str) -> HardwareModel:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
         raise UsageError(
-            f"{source}: {place}: {first['msg'].lower()} ({error.error_count()} error(s) in all)"
+            f"{source}: {place}: {message[0].lower()}{message[1:]} "
+            f"({error.error_count()} error(s) in all)"
         ) from None
 
 

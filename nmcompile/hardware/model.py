@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class _Frozen(BaseModel):
@@ -150,7 +150,7 @@ class Board(_Frozen):
 
 
 class HardwareModel(_Frozen):
-    """A chip family and its boards, in ascending order of chips."""
+    """A chip family and its boards; in ascending order of chips, however the file lists them."""
 
     name: str = Field(min_length=1)
     title: str
@@ -162,6 +162,15 @@ class HardwareModel(_Frozen):
     energy_pj: Energy
     time_ns: Time
     boards: tuple[Board, ...] = Field(min_length=1)
+
+    @field_validator("boards")
+    @classmethod
+    def _ascending(cls, boards: tuple[Board, ...]) -> tuple[Board, ...]:
+        names = [board.name for board in boards]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two boards are called {twice[0]}")
+        return tuple(sorted(boards, key=lambda board: board.chips))
 
     def smallest_board(self, cores: int) -> Board | None:
         """The first board with room for so many cores, or None."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +47,8 @@ def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | Non
     Parameters
     ----------
     shape : that one sample must have
-    labels : number of classes; the file must then hold `y` in 0..labels - 1
+    labels : number of classes; the file must then hold `y` in 0..labels - 1. `y` is read
+        only then, so that files with targets of another kind serve as inputs
 
     Raises
     ------
@@ -58,9 +62,18 @@ def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | Non
         with np.load(path, allow_pickle=False) as file:
             if not hasattr(file, "files"):
                 raise DataError(f"{path}: a single array; a .npz file with x (and y) is needed")
-            arrays = {name: file[name] for name in ("x", "y") if name in file.files}
+            wanted = ("x",) if labels is None else ("x", "y")
+            arrays = {name: file[name] for name in wanted if name in file.files}
             found = ", ".join(file.files) or "nothing"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise DataError(f"{path}: not a readable .npz file ({error})") from None
     if "x" not in arrays:
         raise DataError(f"{path}: holds {found}, but no array x; name the samples x")
@@ -68,7 +81,7 @@ def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | Non
     if x.dtype.kind not in "fiub" or x.ndim < 1:
         raise DataError(f"{path}: x has type {x.dtype} and {x.ndim} axes; numbers are needed")
     if shape is not None and x.shape[1:] != shape:
-        hint = "; add the last axis of 1 channel" if x.shape[1:] + (1,) == shape else ""
+        hint = "; add the last axis of 1 channel" if (*x.shape[1:], 1) == shape else ""
         raise DataError(
             f"{path}: each sample of x has shape {x.shape[1:]}, the network takes {shape}{hint}"
         )
@@ -77,16 +90,17 @@ def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | Non
     x = np.ascontiguousarray(x, np.float32)
     if not np.isfinite(x).all():
         raise DataError(f"{path}: {int((~np.isfinite(x)).sum())} values of x are NaN or infinite")
-    return Data(x, _labels(path, arrays.get("y"), len(x), labels), str(path))
+    return Data(x, _labels(path, arrays, len(x), labels), str(path))
 
 
 def _labels(
-    path: Path, y: NDArray[np.int64] | None, samples: int, classes: int | None
+    path: Path, arrays: Mapping[str, NDArray[Any]], samples: int, classes: int | None
 ) -> NDArray[np.int64] | None:
-    if y is None:
-        if classes is not None:
-            raise DataError(f"{path}: holds no labels y, which are needed to judge answers")
+    if classes is None:
         return None
+    if "y" not in arrays:
+        raise DataError(f"{path}: holds no labels y, which are needed to judge answers")
+    y = arrays["y"]
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     whole = y.dtype.kind in "iu" or (y.dtype.kind == "f" and bool((y == np.round(y)).all()))
@@ -95,7 +109,7 @@ def _labels(
             f"{path}: y has shape {y.shape} and type {y.dtype}; "
             f"{samples} integer labels are needed, one a sample"
         )
-    if classes is not None and (y.min() < 0 or y.max() >= classes):
+    if y.min() < 0 or y.max() >= classes:
         raise DataError(
             f"{path}: labels y run from {y.min()} to {y.max()}, "
             f"the network has {classes} outputs, so 0 to {classes - 1} are possible"
