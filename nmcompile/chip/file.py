@@ -218,16 +218,7 @@ def _program(manifest: Mapping[str, Any], tensors: Tensors) -> Program:
     starts = {
         name: _tensor(tensors, f"cores/{name}/first_row", np.int64, 1).tolist() for name in TABLES
     }
-    cores = tuple(
-        Core(
-            **{
-                name: table.rows(starts[name][k], starts[name][k + 1])
-                for name, table in tables.items()
-            },
-            **{name: values[k] for name, values in registers.items()},
-        )  # type: ignore[arg-type]
-        for k in range(count)
-    )
+    cores = tuple(_core(k, tables, starts, registers) for k in range(count))
     encoder, read = manifest["encoder"], manifest["read_out"]
     prefix = "attachments/"
     return Program(
@@ -284,6 +275,20 @@ def _program(manifest: Mapping[str, Any], tensors: Tensors) -> Program:
             if name.startswith(prefix)
         },
     )
+
+
+def _core(
+    number: int,
+    tables: Mapping[str, Table],
+    starts: Mapping[str, list[int]],
+    registers: Mapping[str, list[int]],
+) -> Core:
+    parts: dict[str, Any] = {
+        name: table.rows(starts[name][number], starts[name][number + 1])
+        for name, table in tables.items()
+    }
+    parts.update({name: values[number] for name, values in registers.items()})
+    return Core(**parts)
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -140,12 +140,12 @@ def _block_faults(core: Core) -> Iterator[str]:
                 f"all multiples of {step} in {low}..{high}"
             )
         if int(part.delay.max()).bit_length() > formats.delay_bits[f]:
-            yield f"block {k}: a delay of {part.delay.max()} needs over {formats.delay_bits[f]} bits"
+            yield f"block {k}: a delay of {part.delay.max()} is too long for its bits"
         if formats.dense[f]:
             if (part.target.reshape(-1, length) != np.arange(length)).any():
                 yield f"block {k}: targets in a dense format are not consecutive"
         elif int(part.target.max()).bit_length() > formats.index_bits[f]:
-            yield f"block {k}: target {part.target.max()} needs more than {formats.index_bits[f]} bits"
+            yield f"block {k}: target {part.target.max()} is too large for its index bits"
 
 
 def _input_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:

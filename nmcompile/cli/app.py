@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = app(words, standalone_mode=False)
             sys.stdout.flush()
         except _CliError as error:
-            message = getattr(error, "format_message", lambda: str(error))()
-            print(f"error: {message}", file=sys.stderr)
+            message = error.format_message() if hasattr(error, "format_message") else str(error)
+            print(f"error: {' '.join(message.split())}", file=sys.stderr)
             return 2
         except (KeyboardInterrupt, typer.Abort):
             print("interrupted", file=sys.stderr)
