@@ -40,7 +40,14 @@ SATURATED = 0.95
 CORE_COLUMNS = 1000
 #: Layers take these colours in turn; each reads well on white and on black.
 COLOURS = (
-    "#7d8590", "#3b82d0", "#e0803a", "#2a9d8f", "#b0529c", "#c0982a", "#7a70e0", "#d0525f",
+    "#7d8590",
+    "#3b82d0",
+    "#e0803a",
+    "#2a9d8f",
+    "#b0529c",
+    "#c0982a",
+    "#7a70e0",
+    "#d0525f",
     "#6a9a43",
 )
 #: Resources of a core that are pictured, with their titles.
@@ -265,13 +272,26 @@ def draw_scores(axes: Any, recording: Recording, label: int, theme: Theme) -> No
     for k in sorted({*order, *front} & set(range(outputs)), key=lambda k: (k in front, k)):
         colour = front.get(k, theme.line)
         axes.plot(when, recording.scores[:, k], color=colour, linewidth=2.0 if k in front else 1.0)
-    for k, colour in front.items():
-        if k < outputs:
-            axes.annotate(
-                str(k), (steps, recording.scores[-1, k]), xytext=(5, 0), color=colour,
-                textcoords="offset points", va="center", fontsize=12, fontweight="bold",
-                annotation_clip=False,
-            )
+    # The first scores rest on a spike or two and may be far out; the picture is of the rest.
+    settled = recording.scores[steps // 2 :, sorted({*order, *front} & set(range(outputs)))]
+    low, high = float(settled.min()), float(settled.max())
+    room = max(high - low, 1e-6)
+    axes.set_ylim(low - 0.25 * room, high + 0.25 * room)
+    ends = {k: float(recording.scores[-1, k]) for k in front if k < outputs}
+    crowded = len(ends) == 2 and np.ptp(list(ends.values())) < 0.2 * room
+    for k, end in ends.items():
+        shift = (6 if end == max(ends.values()) else -6) if crowded else 0
+        axes.annotate(
+            str(k),
+            (steps, end),
+            xytext=(5, shift),
+            color=front[k],
+            textcoords="offset points",
+            va="center",
+            fontsize=12,
+            fontweight="bold",
+            annotation_clip=False,
+        )
     _quiet(axes, theme)
     axes.set_xlim(1, max(steps, 2))
 
@@ -308,7 +328,10 @@ def draw_rates(axes: Any, rates: LayerRates, colour: str, theme: Theme) -> None:
 
 
 def draw_cores(
-    axes: Any, uses: NDArray[np.float64], owners: Sequence[str], colours: Mapping[str, str],
+    axes: Any,
+    uses: NDArray[np.float64],
+    owners: Sequence[str],
+    colours: Mapping[str, str],
     theme: Theme,
 ) -> None:
     """How full cores are of one resource, 1 being the limit, a bar a core.
@@ -367,7 +390,7 @@ def _content(program: Program, data: Data, evaluation: Evaluation) -> dict[str, 
             for number, each in zip(chosen, shown, strict=True)
         ]
         pictures = {
-            "raster": _raster_picture(shown[0], colours),
+            "raster": _raster_picture(shown[0], [each.layer for each in rates], colours),
             "rates": _rates_picture(rates, colours),
             "cores": _cores_picture(program, colours),
         }
@@ -379,6 +402,7 @@ def _content(program: Program, data: Data, evaluation: Evaluation) -> dict[str, 
         "data_name": Path(data.path).name,
         "counted": min(COUNTED, len(data)),
         "searched": min(SEARCHED, len(data)),
+        "wrong": int(np.count_nonzero(answers != data.y[:SEARCHED])),
         "samples": samples,
         "raster_sample": chosen[0],
         "layers": [
@@ -425,15 +449,19 @@ def _scores_picture(recording: Recording, label: int) -> Any:
     return _inline(figure)
 
 
-def _raster_picture(recording: Recording, colours: Mapping[str, str]) -> Any:
-    heights = [raster_height(spikes.shape[1]) for spikes in recording.spikes.values()]
+def _raster_picture(recording: Recording, names: Sequence[str], colours: Mapping[str, str]) -> Any:
+    heights = [raster_height(recording.spikes[name].shape[1]) for name in names]
     figure = new_figure(960, sum(heights) + 14 * len(heights) + 40)
     rows = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-    for axes, (name, spikes) in zip(rows[:, 0], recording.spikes.items(), strict=True):
+    for axes, name in zip(rows[:, 0], names, strict=True):
+        spikes = recording.spikes[name]
         count = draw_raster(axes, spikes, colours[name], PAGE)
         share = "" if count == spikes.shape[1] else f"{count} of "
         axes.set_ylabel(
-            f"{name}\n{share}{spikes.shape[1]:,}", rotation=0, ha="right", va="center",
+            f"{name}\n{share}{spikes.shape[1]:,}",
+            rotation=0,
+            ha="right",
+            va="center",
             color=colours[name],
         )
     rows[-1, 0].set_xlabel("step")

@@ -83,8 +83,14 @@ def test_page_holds_the_evaluation_and_every_layer(
     parser.feed(text)
     assert not parser.open
     for word in (
-        f"{100 * found.accuracy:.2f} %", f"{100 * found.float_accuracy:.2f} %", "95 % interval",
-        found.target, "emulator", "digits.npz", "allocate", "multiply-accumulates",
+        f"{100 * found.accuracy:.2f} %",
+        f"{100 * found.float_accuracy:.2f} %",
+        "95 % interval",
+        found.target,
+        "emulator",
+        "digits.npz",
+        "allocate",
+        "multiply-accumulates",
     ):
         assert word in text
     for name in report.layer_names(program):
