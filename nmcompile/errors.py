@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class NmcompileError(Exception):
-    """Base of every error that nmcompile raises on purpose; its text is one sentence for a person."""
+    """Base of every error raised on purpose; its text is one sentence for a person."""
 
 
 class UsageError(NmcompileError):

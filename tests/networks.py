@@ -55,7 +55,9 @@ def small_cnn(seed: int = 0) -> Network:
         relu("enc", "enc/linear"),
         conv(rng, "conv/linear", "enc", (3, 3), (3, 8), stride=(1, 1), padding=((1, 1), (1, 1))),
         relu("conv", "conv/linear"),
-        nodes.AvgPool2d(name="pool", inputs=("conv",), origin=("pool",), size=(2, 2), stride=(2, 2)),
+        nodes.AvgPool2d(
+            name="pool", inputs=("conv",), origin=("pool",), size=(2, 2), stride=(2, 2)
+        ),
         nodes.Flatten(name="flat", inputs=("pool",), origin=("flat",)),
         dense(rng, "fc/linear", "flat", (200, 20)),
         relu("fc", "fc/linear"),
@@ -71,7 +73,7 @@ def random_network(seed: int) -> Network:
     channels = int(rng.integers(1, 4))
     size = (int(rng.integers(5, 9)), int(rng.integers(5, 9)), channels)
     layers: list[Node] = [nodes.Input(name="image", size=size)]
-    last, shape, fresh = "image", size, 0
+    last, shape = "image", size
 
     def add(node: Node) -> None:
         nonlocal last, shape
@@ -84,23 +86,46 @@ def random_network(seed: int) -> Network:
     if rng.random() < 0.5:
         add(conv(rng, "enc/linear", last, (1, 1), (shape[2], 3)))
         add(relu("enc", last))
-    for _ in range(int(rng.integers(1, 4))):
-        fresh += 1
+    for fresh in range(1, 1 + int(rng.integers(1, 4))):
         kind = rng.integers(6)
         pad = int(rng.integers(2))
         padding = ((pad, pad), (pad, 0))
         kernel = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
         stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
         if kind == 0 and min(shape[:2]) >= 2:
-            add(nodes.AvgPool2d(name=f"pool{fresh}", inputs=(last,), size=(2, 2), stride=(2, 2),
-                                padding=((0, pad), (0, pad))))
+            add(
+                nodes.AvgPool2d(
+                    name=f"pool{fresh}",
+                    inputs=(last,),
+                    size=(2, 2),
+                    stride=(2, 2),
+                    padding=((0, pad), (0, pad)),
+                )
+            )
         elif kind == 1:
-            add(conv(rng, f"depth{fresh}", last, (2, 2), (shape[2], shape[2]),
-                     padding=((1, 0), (1, 0)), groups=shape[2]))
+            add(
+                conv(
+                    rng,
+                    f"depth{fresh}",
+                    last,
+                    (2, 2),
+                    (shape[2], shape[2]),
+                    padding=((1, 0), (1, 0)),
+                    groups=shape[2],
+                )
+            )
         elif kind == 2:
             start = last
-            add(conv(rng, f"left{fresh}", start, (3, 3), (shape[2], shape[2]),
-                     padding=((1, 1), (1, 1))))
+            add(
+                conv(
+                    rng,
+                    f"left{fresh}",
+                    start,
+                    (3, 3),
+                    (shape[2], shape[2]),
+                    padding=((1, 1), (1, 1)),
+                )
+            )
             left = last
             last, shape = start, dict_shapes[start]  # type: ignore[assignment]
             if rng.random() < 0.5:
@@ -108,12 +133,26 @@ def random_network(seed: int) -> Network:
             else:
                 add(nodes.Concat(name=f"cat{fresh}", inputs=(left, start), axis=2))
         elif kind == 3:
-            add(nodes.Affine(name=f"norm{fresh}", inputs=(last,),
-                             scale=rng.uniform(0.5, 1.5, shape[2]).astype(np.float32),
-                             shift=(rng.normal(size=shape[2]) * 0.1).astype(np.float32)))
+            add(
+                nodes.Affine(
+                    name=f"norm{fresh}",
+                    inputs=(last,),
+                    scale=rng.uniform(0.5, 1.5, shape[2]).astype(np.float32),
+                    shift=(rng.normal(size=shape[2]) * 0.1).astype(np.float32),
+                )
+            )
         if min(shape[:2]) + pad >= 3:
-            add(conv(rng, f"conv{fresh}/linear", last, kernel, (shape[2], int(rng.integers(2, 9))),
-                     stride=stride, padding=padding))
+            add(
+                conv(
+                    rng,
+                    f"conv{fresh}/linear",
+                    last,
+                    kernel,
+                    (shape[2], int(rng.integers(2, 9))),
+                    stride=stride,
+                    padding=padding,
+                )
+            )
         add(relu(f"conv{fresh}", last))
     if rng.random() < 0.5:
         add(nodes.AvgPool2d(name="global", inputs=(last,), size=shape[:2], stride=shape[:2]))

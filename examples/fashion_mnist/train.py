@@ -241,8 +241,7 @@ def accuracy(model: keras.Model, images: Images) -> float:
 
 
 def relu_percentiles(model: keras.Model, images: Images) -> dict[str, np.ndarray]:
-    """Return, for each ReLU, the share of non-zero outputs and their 50/90/99/99.9/100th
-    percentiles."""
+    """Share of non-zero outputs of each ReLU, and their 50/90/99/99.9/100th percentiles."""
     relus = [
         layer
         for layer in model.layers
@@ -251,7 +250,9 @@ def relu_percentiles(model: keras.Model, images: Images) -> dict[str, np.ndarray
     ]
     probe = keras.Model(model.inputs, [layer.output for layer in relus])
     found = {}
-    for layer, values in zip(relus, probe.predict(images.x, batch_size=500, verbose=0)):
+    for layer, values in zip(
+        relus, probe.predict(images.x, batch_size=500, verbose=0), strict=True
+    ):
         active = values[values > 0]
         found[layer.name] = np.array(
             [active.size / values.size, *np.percentile(active, (50, 90, 99, 99.9, 100))]

@@ -152,7 +152,9 @@ def evaluate_program(
         log.answers.append(result.answers)
         log.spikes.append(np.stack([result.spikes[each] for each in names], axis=1))
         log.events.append(result.synaptic_events)
-        log.overflows = log.overflows + [result.overflows.get(each, 0) for each in names]
+        log.overflows = log.overflows + np.array(
+            [result.overflows.get(each, 0) for each in names], np.int64
+        )
         if resume is not None:
             write_atomically(resume, _log_bytes(log, print_of))
         if progress is not None:

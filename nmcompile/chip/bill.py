@@ -63,7 +63,11 @@ def block_words(synapses: int, bits_per_synapse: int, hardware: HardwareModel) -
     (nengo-loihi block.py, `bits_per_axon`).
     """
     model = hardware.synapse
-    group, header, word = model.group_size.value, model.group_header_bits.value, model.word_bits.value
+    group, header, word = (
+        model.group_size.value,
+        model.group_header_bits.value,
+        model.word_bits.value,
+    )
     full, rest = divmod(synapses, group)
     words = full * ceil((group * bits_per_synapse + header) / word)
     if rest:

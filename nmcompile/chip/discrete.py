@@ -67,6 +67,7 @@ class DiscreteLayer:
 
     @property
     def size(self) -> int:
+        """Number of neurons."""
         return prod(self.shape)
 
 
@@ -109,17 +110,30 @@ class DiscreteGraph:
         layers = table_text(
             ("layer", "shape", "decay_u", "decay_v", "refractory", "threshold", "bias"),
             [
-                (x.name, shape_text(x.shape), x.decay_u, x.decay_v, x.refractory,
-                 x.threshold_mantissa, _bias_text(x))
+                (
+                    x.name,
+                    shape_text(x.shape),
+                    x.decay_u,
+                    x.decay_v,
+                    x.refractory,
+                    x.threshold_mantissa,
+                    _bias_text(x),
+                )
                 for x in self.layers
             ],
         )
         links = table_text(
             ("source", "target", "mantissas", "exponent", "bits", "sign mode", "delay"),
             [
-                (c.link.source, c.link.target,
-                 f"{c.link.weights.min()}..{c.link.weights.max()}",
-                 c.exponent, c.weight_bits, c.sign_mode, c.delay)
+                (
+                    c.link.source,
+                    c.link.target,
+                    f"{c.link.weights.min()}..{c.link.weights.max()}",
+                    c.exponent,
+                    c.weight_bits,
+                    c.sign_mode,
+                    c.delay,
+                )
                 for c in self.connections
             ],
         )

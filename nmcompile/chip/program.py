@@ -99,6 +99,7 @@ class Layer:
 
     @property
     def neurons(self) -> int:
+        """Number of neurons."""
         return len(self.core)
 
 

@@ -41,6 +41,7 @@ class Tiling:
 
     @property
     def tiles(self) -> int:
+        """Number of tiles."""
         return prod(self.counts)
 
     def bounds(self, tile: int) -> tuple[slice, slice, slice]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def run(
         "overflows": dict(result.overflows),
     }
     if output is not None:
-        arrays = {
+        arrays: dict[str, Any] = {
             "meta": np.array(json_module.dumps({**summary, "program": str(program_path)})),
             "scores": result.scores,
             "answers": result.answers,

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from nmcompile.chip.program import Program
 
 
-def decode(
-    program: Program, values: NDArray[np.int64], steps: int
-) -> NDArray[np.float64]:
+def decode(program: Program, values: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
     """Scores of each sample.
 
     A layer `depth` steps behind the input can fire in ``steps - depth`` steps, so this is what

@@ -64,9 +64,7 @@ def _host_layer(layer: HostConv, value: NDArray[np.float64]) -> NDArray[np.float
     return np.floor_divide(np.clip(result, 0, float(layer.ceiling)), 2.0**layer.shift)
 
 
-def encoder_spikes(
-    encoder: Encoder, currents: NDArray[np.int64], steps: int
-) -> NDArray[np.bool_]:
+def encoder_spikes(encoder: Encoder, currents: NDArray[np.int64], steps: int) -> NDArray[np.bool_]:
     """Spikes that the currents cause, step by step.
 
     Returns

@@ -118,6 +118,7 @@ class NeuronLayer:
 
     @property
     def size(self) -> int:
+        """Number of neurons."""
         return prod(self.shape)
 
 
@@ -164,14 +165,14 @@ class LayerGraph:
     def __str__(self) -> str:
         layers = table_text(
             ("place", "layer", "shape", "depth", "neuron"),
-            [
-                (x.place, x.name, shape_text(x.shape), x.depth, _neuron_text(x))
-                for x in self.layers
-            ],
+            [(x.place, x.name, shape_text(x.shape), x.depth, _neuron_text(x)) for x in self.layers],
         )
         links = table_text(
             ("source", "target", "view", "window"),
-            [(c.source, c.target, shape_text(c.view.shape), c.describe()) for c in self.connections],
+            [
+                (c.source, c.target, shape_text(c.view.shape), c.describe())
+                for c in self.connections
+            ],
         )
         read = f"read-out of {', '.join(self.read_layers)}: {shape_text(self.read_weights.shape)}"
         return f"layers of {self.name}\n{layers}\n\n{links}\n\n{read}\n"

@@ -114,7 +114,9 @@ def compose(first: Conv2d, second: Conv2d, shape: Shape) -> Composed | None:
     if crop == [(0, 0), (0, 0)]:
         return Composed(None, conv)
     edge = Pad2d(
-        name=f"{first.name}/crop", inputs=first.inputs, origin=first.origin,
+        name=f"{first.name}/crop",
+        inputs=first.inputs,
+        origin=first.origin,
         padding=(crop[0], crop[1]),
     )
     return Composed(edge, replace(conv, inputs=(edge.name,)))

@@ -48,7 +48,9 @@ class Network:
         for node in by_name.values():
             for source in node.inputs:
                 if source not in by_name:
-                    raise VerifyError(f"layer {node.name!r} reads from {source!r}, not in the model")
+                    raise VerifyError(
+                        f"layer {node.name!r} reads from {source!r}, not in the model"
+                    )
         needed: set[str] = set()
         stack = [name for name, node in by_name.items() if isinstance(node, Output)]
         while stack:
@@ -99,10 +101,12 @@ class Network:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
+        """Input nodes."""
         return tuple(node for node in self.nodes if isinstance(node, Input))
 
     @property
     def outputs(self) -> tuple[Output, ...]:
+        """Output nodes."""
         return tuple(node for node in self.nodes if isinstance(node, Output))
 
     def input_shapes(self, name: str) -> list[Shape]:

@@ -406,7 +406,7 @@ class Concat(Node):
         if len(inputs) < 2 or not 0 <= self.axis < len(first) or any(r != rest[0] for r in rest):
             self.fail(f"cannot join inputs of shapes {list(inputs)} along axis {self.axis}")
         joined = sum(shape[self.axis] for shape in inputs)
-        return first[: self.axis] + (joined,) + first[self.axis + 1 :]
+        return (*first[: self.axis], joined, *first[self.axis + 1 :])
 
     def describe(self) -> str:
         return f"axis {self.axis}"

@@ -52,9 +52,7 @@ def evaluate(
     }
 
 
-def _evaluate_batch(
-    network: Network, x: FloatArray, wanted: set[str]
-) -> dict[str, FloatArray]:
+def _evaluate_batch(network: Network, x: FloatArray, wanted: set[str]) -> dict[str, FloatArray]:
     waiting = {name: len(readers) for name, readers in network.consumers.items()}
     values: dict[str, FloatArray] = {}
     result: dict[str, FloatArray] = {}
@@ -202,5 +200,3 @@ def windows(
     span = tuple((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
     view = sliding_window_view(x, span, axis=(1, 2))
     return view[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
-
-

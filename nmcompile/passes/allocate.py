@@ -49,7 +49,13 @@ class Allocation:
 
     def __str__(self) -> str:
         header = (
-            "core", "layer", "compartments", "formats", "blocks", "synapses", "in axons",
+            "core",
+            "layer",
+            "compartments",
+            "formats",
+            "blocks",
+            "synapses",
+            "in axons",
             "out axons",
         )
         rows = [

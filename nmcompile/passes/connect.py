@@ -174,9 +174,7 @@ def _apply(node: Node, k: int, term: _Term, inputs: Sequence[_Value]) -> _Term:
         full = expand_groups(term.weights, term.window.groups)
         before, after = sum(widths[:k]), sum(widths[k + 1 :])
         grown = np.pad(full, ((0, 0), (0, 0), (0, 0), (before, after)))
-        return replace(
-            term, weights=grown, window=replace(term.window, groups=1), origin=origin
-        )
+        return replace(term, weights=grown, window=replace(term.window, groups=1), origin=origin)
     raise _NotAConvolution
 
 
@@ -186,7 +184,8 @@ def _image(view: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def _is_image(shape: Shape, term: _Term) -> bool:
     """Whether the value still has the shape that the term's convolution gave it."""
-    assert term.weights is not None and term.window is not None
+    assert term.weights is not None
+    assert term.window is not None
     rows, cols = term.window.positions(*term.view.shape[:2])
     out = (rows, cols, term.weights.shape[3])
     return shape == out or (shape == out[2:] and out[:2] == (1, 1))
@@ -199,7 +198,11 @@ def _per_channel(scale: FloatArray, shape: Shape, term: _Term) -> bool:
 
 
 def _conv_term(
-    term: _Term, view: NDArray[np.int32], weights: FloatArray, window: Window, origin: tuple[str, ...]
+    term: _Term,
+    view: NDArray[np.int32],
+    weights: FloatArray,
+    window: Window,
+    origin: tuple[str, ...],
 ) -> _Term:
     return _Term(term.source, np.ascontiguousarray(view), weights, window, origin)
 
@@ -232,7 +235,8 @@ def _matrix(node: Node, k: int, term: _Term, inputs: Sequence[_Value]) -> _Term:
 
 
 def _node_of(term: _Term) -> nodes.Conv2d:
-    assert term.weights is not None and term.window is not None
+    assert term.weights is not None
+    assert term.window is not None
     window = term.window
     return nodes.Conv2d(
         name="path",
@@ -249,7 +253,8 @@ def _connections(node: Node, value: _Value) -> list[Connection]:
     made = []
     for term in value.terms:
         term = _with_weights(term)
-        assert term.weights is not None and term.window is not None
+        assert term.weights is not None
+        assert term.window is not None
         made.append(
             Connection(
                 source=term.source,

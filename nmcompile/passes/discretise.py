@@ -170,8 +170,8 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             )
         drive = worst_drive(layer.size, incoming)
         room = min(
-            2.0 ** bits.accumulator_bits.value / (drive * top / largest),
-            2.0 ** bits.current_bits.value / (drive * gain * top / largest),
+            2.0**bits.accumulator_bits.value / (drive * top / largest),
+            2.0**bits.current_bits.value / (drive * gain * top / largest),
         )
         lossless = -int(log2(mantissa_step(self.weight_bits, MIXED)))
         safe = floor(log2(room))
@@ -286,5 +286,3 @@ def discretise_weights(
         weight_bits=weight_bits,
         sign_mode=mode,
     )
-
-

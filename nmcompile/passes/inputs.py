@@ -183,17 +183,14 @@ def _receptive_fields(
     """
     window = connection.link.window
     rows, cols = connection.link.view.shape[:2]
-    used = (places >= 0).any(axis=2)
-    row_taps = [_axis_taps(y, 0, window, used.any(axis=1)) for y in range(rows)]
-    col_taps = [_axis_taps(x, 1, window, used.any(axis=0)) for x in range(cols)]
+    used: NDArray[np.bool_] = np.asarray((places >= 0).any(axis=2))
+    row_taps = [_axis_taps(y, 0, window, np.asarray(used.any(axis=1))) for y in range(rows)]
+    col_taps = [_axis_taps(x, 1, window, np.asarray(used.any(axis=0))) for x in range(cols)]
     for y in range(rows):
         if row_taps[y]:
             for x in range(cols):
                 taps = [
-                    (oy, ox, i, j)
-                    for oy, i in row_taps[y]
-                    for ox, j in col_taps[x]
-                    if used[oy, ox]
+                    (oy, ox, i, j) for oy, i in row_taps[y] for ox, j in col_taps[x] if used[oy, ox]
                 ]
                 if taps:
                     yield y, x, taps

@@ -48,6 +48,7 @@ class BuildOptions(BaseModel):
     readout : where the last linear layer runs
     percentile : of the activations on calibration data, taken for the largest
     threshold_gain : factor on thresholds, makes up for the overshoot that a hard reset loses
+    gain_samples : calibration samples for correcting amplitudes; 0 leaves them as they are
     weight_bits : bits per weight
     seed : of synthetic calibration data
     """
@@ -63,6 +64,7 @@ class BuildOptions(BaseModel):
     readout: ReadOutPlace = "host"
     percentile: float = Field(default=99.9, gt=50, le=100)
     threshold_gain: float = Field(default=0.8, gt=0, le=2)
+    gain_samples: int = Field(default=64, ge=0, le=10_000)
     weight_bits: Literal[1, 2, 3, 4, 5, 6, 8] = 8
     seed: int = Field(default=0, ge=0)
 

@@ -14,8 +14,8 @@ from nmcompile.chip.discrete import DiscreteConnection, DiscreteGraph, DiscreteL
 from nmcompile.chip.tiling import Grid, Tiling
 from nmcompile.errors import FitError
 from nmcompile.hardware import HardwareModel
-from nmcompile.passes.base import Pass
 from nmcompile.ir.text import shape_text, table_text
+from nmcompile.passes.base import Pass
 from nmcompile.passes.inputs import Inputs, numbered_axons, tile_inputs
 
 
@@ -64,7 +64,13 @@ class Partition:
                 )
             )
         header = (
-            "layer", "grid", "cores", "tile", "compartments", "synapse words", "input axons",
+            "layer",
+            "grid",
+            "cores",
+            "tile",
+            "compartments",
+            "synapse words",
+            "input axons",
             "output slots",
         )
         return f"partition of {self.graph.name}: {self.n_cores} cores\n{table_text(header, rows)}\n"
@@ -154,8 +160,9 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
             )
         resource, used, limit = worst
         raise FitError(
-            f"layer {layer.name!r}: a single one of its neurons needs {used} {RESOURCES[resource]}, "
-            f"a core has {limit}; no board helps, so give it fewer inputs or fewer weight bits",
+            f"layer {layer.name!r}: a single one of its neurons needs {used} "
+            f"{RESOURCES[resource]}, a core has {limit}; no board helps, so give it fewer inputs "
+            "or fewer weight bits",
             layer=layer.name,
             resource=resource,
             used=used,

@@ -21,6 +21,7 @@ from nmcompile.ir.text import table_text
 from nmcompile.passes.add_encoder import AddEncoder
 from nmcompile.passes.allocate import Allocate
 from nmcompile.passes.base import NmcompileWarning, Pass
+from nmcompile.passes.calibrate_gain import CalibrateGain
 from nmcompile.passes.connect import Connect
 from nmcompile.passes.discretise import Discretise
 from nmcompile.passes.emit import Emit, Verify
@@ -127,6 +128,7 @@ def _passes(
     yield Spike(options)
     yield ScaleRates(options, data)
     yield Connect()
+    yield CalibrateGain(data, options.steps, options.gain_samples)
     yield Discretise(
         hardware=hardware,
         weight_bits=options.weight_bits,

@@ -61,16 +61,14 @@ class ScaleRates(NetworkPass):
             else:
                 names = layer_names(value, node.name)
                 changes[node.name] = (self._scaled(value, node, largest, names),)
-        for node in value:
-            if isinstance(node, Integrator):
-                scores = evaluate(value, self.calibration, keep=[node.name])[node.name]
+        for last in value:
+            if isinstance(last, Integrator):
+                scores = evaluate(value, self.calibration, keep=[last.name])[last.name]
                 largest = 2 * float(np.abs(scores).max()) or 1.0
-                changes[node.name] = (replace(node, largest=largest),)
+                changes[last.name] = (replace(last, largest=largest),)
         return value.edit(changes)
 
-    def _scaled(
-        self, network: Network, node: Spiking, largest: float, names: set[str]
-    ) -> Spiking:
+    def _scaled(self, network: Network, node: Spiking, largest: float, names: set[str]) -> Spiking:
         neuron = self.options.neuron_for(layer_options(self.options.layers, names))
         rate = neuron.max_rate * network.dt_s * neuron.rate_scale
         amplitude = largest / rate

@@ -99,9 +99,7 @@ def layer_names(network: Network, name: str) -> set[str]:
     return found
 
 
-def layer_options(
-    options: Mapping[str, Mapping[str, float]], names: set[str]
-) -> dict[str, float]:
+def layer_options(options: Mapping[str, Mapping[str, float]], names: set[str]) -> dict[str, float]:
     """The options given for any of the names, merged."""
     merged: dict[str, float] = {}
     for layer in names & set(options):

@@ -86,5 +86,3 @@ class Stages:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NmcompileWarning)
             return step.run(self.layers)
-
-

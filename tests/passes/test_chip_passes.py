@@ -37,8 +37,14 @@ def through(link: Connection, source: np.ndarray) -> np.ndarray:
     """(samples, targets) of a connection, in float64."""
     gathered = np.where(link.view >= 0, source[:, link.view], 0)
     window = link.window
-    node = Conv2d(name="c", weights=link.weights, stride=window.stride, padding=window.padding,
-                  dilation=window.dilation, groups=window.groups)
+    node = Conv2d(
+        name="c",
+        weights=link.weights,
+        stride=window.stride,
+        padding=window.padding,
+        dilation=window.dilation,
+        groups=window.groups,
+    )
     return compute(node, [gathered]).reshape(len(source), -1)
 
 
@@ -145,7 +151,9 @@ def effective_weights(allocation: Allocation, graph: DiscreteGraph) -> dict[str,
     layers = {layer.name: layer for layer in allocation.layers}
     columns: dict[tuple[int, int], int] = {}
     for name, layer in layers.items():
-        for k, place in enumerate(zip(layer.core.tolist(), layer.compartment.tolist(), strict=True)):
+        for k, place in enumerate(
+            zip(layer.core.tolist(), layer.compartment.tolist(), strict=True)
+        ):
             columns[place] = int(starts[name]) + k
     matrix = np.zeros((total, total), np.int64)
 
@@ -162,7 +170,10 @@ def effective_weights(allocation: Allocation, graph: DiscreteGraph) -> dict[str,
 
     table = allocation.injection
     for neuron, number, axon, atom in zip(
-        table.neuron.tolist(), table.core.tolist(), table.axon.tolist(), table.atom.tolist(),
+        table.neuron.tolist(),
+        table.core.tolist(),
+        table.axon.tolist(),
+        table.atom.tolist(),
         strict=True,
     ):
         add(int(starts[graph.encoder.name]) + neuron, number, axon, atom)
@@ -170,7 +181,8 @@ def effective_weights(allocation: Allocation, graph: DiscreteGraph) -> dict[str,
         out, comps = core.output_axons, core.compartments
         for k in range(len(out)):
             members = (
-                [int(out.source[k])] if out.kind[k] == 0
+                [int(out.source[k])]
+                if out.kind[k] == 0
                 else np.flatnonzero(comps.population == out.source[k]).tolist()
             )
             for member in members:
@@ -236,9 +248,7 @@ def test_spikes_do_not_depend_on_the_partition(seed: int) -> None:
 
 def program_of(graph: DiscreteGraph, hardware: HardwareModel = LOIHI1) -> Program:
     partition = PartitionLayers(hardware).run(graph)
-    placement = Place(parse_target("loihi1:pohoiki-springs")).run(
-        Allocate(hardware).run(partition)
-    )
+    placement = Place(parse_target("loihi1:pohoiki-springs")).run(Allocate(hardware).run(partition))
     return Emit(steps=32, manifest={}, attachments={}).run(placement)
 
 

@@ -41,13 +41,19 @@ def with_norm() -> Network:
     return Network.build(
         [
             nodes.Input(name="image", size=(8, 8, 1)),
-            Affine(name="rescale", inputs=("image",), origin=("rescale",),
-                   scale=np.array([2], np.float32), shift=np.array([-1], np.float32)),
+            Affine(
+                name="rescale",
+                inputs=("image",),
+                origin=("rescale",),
+                scale=np.array([2], np.float32),
+                shift=np.array([-1], np.float32),
+            ),
             conv(rng, "conv", "rescale", (3, 3), (1, 4)),
             Affine(name="norm", inputs=("conv",), origin=("norm",), scale=scale, shift=shift),
             relu("act", "norm"),
-            nodes.AvgPool2d(name="pool", inputs=("act",), origin=("pool",), size=(2, 2),
-                            stride=(2, 2)),
+            nodes.AvgPool2d(
+                name="pool", inputs=("act",), origin=("pool",), size=(2, 2), stride=(2, 2)
+            ),
             nodes.Flatten(name="flat", inputs=("pool",), origin=("flat",)),
             dense(rng, "hidden", "flat", (36, 8)),
             relu("act2", "hidden"),
@@ -212,10 +218,15 @@ def test_a_silent_layer_is_warned_about() -> None:
     network = small_cnn()
     x = np.zeros((20, 10, 10, 1), np.float32)
     dead = network.edit(
-        {"enc/linear": (
-            nodes.Conv2d(name="enc/linear", inputs=("image",),
-                         weights=np.full((1, 1, 1, 3), -1, np.float32)),
-        )}
+        {
+            "enc/linear": (
+                nodes.Conv2d(
+                    name="enc/linear",
+                    inputs=("image",),
+                    weights=np.full((1, 1, 1, 3), -1, np.float32),
+                ),
+            )
+        }
     )
     stages = Stages(dead, x, Stages.of(dead).options)
     with pytest.warns(NmcompileWarning, match="silent on all calibration data"):

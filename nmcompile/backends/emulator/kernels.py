@@ -1,9 +1,9 @@
 """The chip's time step, compiled: the rules of `chip.arithmetic` over flat arrays.
 
 Each sample runs all its steps on one thread, so that its state stays in that core's cache and
-no result depends on the number of threads; the kernels release the interpreter's lock. Currents and voltages are whole numbers below 2^24,
-so a decay is computed exactly in float64, whose conversion to an integer rounds toward zero as
-the chip does.
+no result depends on the number of threads; the kernels release the interpreter's lock. Currents
+and voltages are whole numbers below 2^24, so a decay is computed exactly in float64, whose
+conversion to an integer rounds toward zero as the chip does.
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ def _noise(seed: int, neuron: int, step: int, exponent: int, offset: int) -> int
 
 @njit(cache=True)
 def _add_run(
-    accumulators: np.ndarray, target: np.uint64, weights: np.ndarray, first: np.uint64, length: np.uint64
+    accumulators: np.ndarray,
+    target: np.uint64,
+    weights: np.ndarray,
+    first: np.uint64,
+    length: np.uint64,
 ) -> None:
     """Add a run of weights to a run of accumulators; unsigned indices let it vectorise."""
     for i in range(length):
@@ -298,7 +302,12 @@ def run_samples(
             for i in range(n_fired):
                 v[fired[i]] = 0
             events[s] += _deliver(
-                fired[:n_fired], lowered.routes, lowered.synapses, accumulators, size, step,
+                fired[:n_fired],
+                lowered.routes,
+                lowered.synapses,
+                accumulators,
+                size,
+                step,
                 counts[s],
             )
             if probe_spikes.shape[2]:
@@ -312,8 +321,13 @@ def run_samples(
             for i in range(n_fired):
                 fired[i] = active[fired[i]]
             events[s] += _deliver(
-                fired[:n_fired], lowered.encoder_routes, lowered.synapses, accumulators, size,
-                step, encoder_counts[s],
+                fired[:n_fired],
+                lowered.encoder_routes,
+                lowered.synapses,
+                accumulators,
+                size,
+                step,
+                encoder_counts[s],
             )
             for p in range(probe_u.shape[2]):
                 probe_u[s, step, p] = u[probed[p]]

@@ -8,6 +8,7 @@ consecutive targets, so that a spike is a few additions of slices.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,7 +124,7 @@ def _segments(
         keys = np.stack([comps.profile, comps.threshold, layers], axis=1)
         cuts = np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1
         edges = [0, *cuts.tolist(), len(comps)]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             profile, threshold, layer = (int(k) for k in keys[start])
             rows.append(
                 (
@@ -176,12 +177,13 @@ def _synapses(
         row_lengths.append(lengths)
         block_rows.append(rows + np.concatenate([[0], np.cumsum(blocks.atoms)]).astype(np.int64))
         rows += len(lengths)
-    return _runs(
+    row_start, runs = _runs(
         np.concatenate(weights),
         np.concatenate(targets),
         np.concatenate(delays),
         np.concatenate([[0], np.cumsum(np.concatenate(row_lengths))]).astype(np.int64),
-    ) + (block_rows,)
+    )
+    return row_start, runs, block_rows
 
 
 def _block_order(start: IntArray, sizes: IntArray) -> NDArray[np.int64]:

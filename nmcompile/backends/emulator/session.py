@@ -7,6 +7,8 @@ import time
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,11 +97,10 @@ class EmulatorSession:
         self._warn(result)
         return result
 
-    def _run_batch(
-        self, inputs: FloatArray, steps: int, probes: Sequence[Probe]
-    ) -> Result:
-        from nmcompile.backends.emulator.kernels import run_samples
+    def _run_batch(self, inputs: FloatArray, steps: int, probes: Sequence[Probe]) -> Result:
+        from nmcompile.backends.emulator import kernels
 
+        run_samples: Any = kernels.run_samples
         program, lowered = self.program, self._lowered
         currents = encoder_currents(program.encoder, inputs)
         samples, size, layers = len(inputs), len(lowered.bias), len(program.layers)
@@ -116,9 +117,14 @@ class EmulatorSession:
 
         def run(part: slice) -> None:
             run_samples(
-                lowered, currents[part], program.encoder.threshold, steps, seeds[part],
+                lowered,
+                currents[part],
+                program.encoder.threshold,
+                steps,
+                seeds[part],
                 *(array[part] for array in per_sample),
-                wanted.compartments, *(array[part] for array in record),
+                wanted.compartments,
+                *(array[part] for array in record),
             )
 
         parts = _shares(samples, self.jobs)
@@ -130,9 +136,7 @@ class EmulatorSession:
         self.samples_run += samples
         read = counts if program.read_out.kind == "counts" else voltages
         spikes = {program.encoder.name: encoder_counts.sum(axis=1, dtype=np.int64)}
-        spikes.update(
-            {layer.name: layer_spikes[:, k] for k, layer in enumerate(program.layers)}
-        )
+        spikes.update({layer.name: layer_spikes[:, k] for k, layer in enumerate(program.layers)})
         return Result(
             scores=decode(program, read[:, self._read].astype(np.int64), steps),
             spikes=spikes,
@@ -163,7 +167,7 @@ def _shares(samples: int, jobs: int | None) -> list[slice]:
     """Equal shares of the samples, one a thread."""
     threads = max(1, min(jobs or os.cpu_count() or 1, samples))
     edges = np.linspace(0, samples, threads + 1).astype(int).tolist()
-    return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 class _Wanted:
@@ -210,7 +214,7 @@ class _Wanted:
         steps: int,
     ) -> dict[Probe, NDArray[np.int32] | NDArray[np.bool_]]:
         """Probe -> its part of the arrays."""
-        arrays = dict(zip(("spikes", "u", "v"), record, strict=True))
+        arrays: dict[str, Any] = dict(zip(("spikes", "u", "v"), record, strict=True))
         found: dict[Probe, NDArray[np.int32] | NDArray[np.bool_]] = {}
         for probe in self.probes:
             if probe.layer in self.slices:
