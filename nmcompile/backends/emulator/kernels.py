@@ -12,14 +12,23 @@ import numpy as np
 from numba import njit
 
 from nmcompile.backends.emulator.lower import Lowered, Routes, Segments, Synapses
-from nmcompile.chip.arithmetic import ACCUMULATOR_BITS, CURRENT_BITS, WEIGHT_SHIFT
+from nmcompile.chip.arithmetic import (
+    ACCUMULATOR_BITS,
+    CURRENT_BITS,
+    DECAY_BITS,
+    WEIGHT_SHIFT,
+)
 
 #: The accumulator counts in units of 2^6, so its range is that much smaller.
 _HALF = 1 << (ACCUMULATOR_BITS - WEIGHT_SHIFT)
 _SPAN_MASK = 2 * _HALF - 1
+_ACCUMULATOR_HALF = 1 << ACCUMULATOR_BITS
+_ACCUMULATOR_MASK = 2 * _ACCUMULATOR_HALF - 1
 _CURRENT_HALF = 1 << CURRENT_BITS
 _CURRENT_MASK = 2 * _CURRENT_HALF - 1
 _NO_CURRENT_DECAY = 4095
+#: What a decay register counts in.
+_FULL = 1 << DECAY_BITS
 
 
 @njit(cache=True, inline="always")
@@ -30,11 +39,6 @@ def _wrap_accumulator(x: int) -> int:
 @njit(cache=True, inline="always")
 def _wrap_current(x: int) -> int:
     return ((x + _CURRENT_HALF) & _CURRENT_MASK) - _CURRENT_HALF
-
-
-@njit(cache=True, inline="always")
-def _decay(x: int, kept: float) -> int:
-    return np.int32(np.float64(x) * kept)
 
 
 @njit(cache=True)
@@ -141,54 +145,63 @@ def _update_simple(
 
 @njit(cache=True)
 def _update_general(
-    k: int,
-    lowered: Lowered,
+    kept_u: float,
+    kept_v: float,
+    pause: np.int32,
+    threshold: np.int32,
+    vmin: np.int32,
+    vmax: np.int32,
     incoming: np.ndarray,
+    bias: np.ndarray,
+    noise_u: np.ndarray,
+    noise_v: np.ndarray,
     u: np.ndarray,
     v: np.ndarray,
     refractory: np.ndarray,
     fired: np.ndarray,
-    seed: int,
-    step: int,
 ) -> int:
-    """Any registers. Returns how many accumulators and currents wrapped around."""
-    segments = lowered.segments
-    kept_u = (4095 - segments.decay_u[k]) / 4096.0
-    kept_v = (4096 - segments.decay_v[k]) / 4096.0
-    vmin, vmax = segments.vmin[k], segments.vmax[k]
-    at_voltage = segments.noise_at_voltage[k]
-    noisy = segments.noise[k]
+    """Any registers; the arrays are those of one segment.
+
+    `kept_u` and `kept_v` are the shares that a decay leaves, `pause` the refractory delay.
+    Returns how many accumulators and currents wrapped around.
+    """
     wrapped = 0
-    for n in range(segments.start[k], segments.stop[k]):
-        noise = 0
-        if noisy:
-            noise = _noise(
-                seed, lowered.neuron[n], step, segments.noise_exponent[k], segments.noise_offset[k]
-            )
-        total = incoming[n] * (1 << WEIGHT_SHIFT)
+    for n in range(len(v)):
+        total = np.int64(incoming[n]) * (1 << WEIGHT_SHIFT) + noise_u[n]
+        kept = ((total + _ACCUMULATOR_HALF) & _ACCUMULATOR_MASK) - _ACCUMULATOR_HALF
         incoming[n] = 0
-        if noisy and not at_voltage:
-            total += noise
-        kept = ((total + (1 << ACCUMULATOR_BITS)) & ((2 << ACCUMULATOR_BITS) - 1)) - (
-            1 << ACCUMULATOR_BITS
-        )
-        wrapped += kept != total
-        current = _decay(u[n], kept_u) + kept
-        u[n] = _wrap_current(current)
-        wrapped += u[n] != current
-        drive = u[n] + lowered.bias[n]
-        if noisy and at_voltage:
-            drive += noise
-        limited = _wrap_current(drive)
-        wrapped += limited != drive
-        voltage = _decay(v[n], kept_v) + limited
-        voltage = min(max(voltage, vmin), vmax)
-        v[n] = 0 if refractory[n] > 0 else voltage
-        fires = v[n] > segments.threshold[k]
+        current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept))
+        limited = np.int32(_wrap_current(current))
+        u[n] = limited
+        drive = np.int32(limited + bias[n] + noise_v[n])
+        arriving = np.int32(_wrap_current(drive))
+        wrapped += (kept != total) + (limited != current) + (arriving != drive)
+        voltage = np.int32(np.int32(np.float64(v[n]) * kept_v) + arriving)
+        voltage = max(min(voltage, vmax), vmin)
+        voltage = np.int32(0) if refractory[n] > 0 else voltage
+        v[n] = voltage
+        fires = voltage > threshold
         fired[n] = fires
         # The counter starts after a spike and falls at the end of every step, this one included.
-        refractory[n] = max((segments.refractory[k] if fires else refractory[n]) - 1, 0)
+        refractory[n] = max((pause if fires else refractory[n]) - np.int32(1), np.int32(0))
     return wrapped
+
+
+@njit(cache=True)
+def _draw_noise(
+    k: int,
+    segments: Segments,
+    neuron: np.ndarray,
+    seed: int,
+    step: int,
+    noise_u: np.ndarray,
+    noise_v: np.ndarray,
+) -> None:
+    """Fill the noise of a segment, on the current or on the voltage."""
+    into = noise_v if segments.noise_at_voltage[k] else noise_u
+    exponent, offset = segments.noise_exponent[k], segments.noise_offset[k]
+    for n in range(segments.start[k], segments.stop[k]):
+        into[n] = _noise(seed, neuron[n], step, exponent, offset)
 
 
 @njit(cache=True)
@@ -263,6 +276,8 @@ def run_samples(
         u = np.zeros(size, np.int32)
         v = np.zeros(size, np.int32)
         refractory = np.zeros(size, np.int32)
+        noise_u = np.zeros(size, np.int32)
+        noise_v = np.zeros(size, np.int32)
         accumulators = np.zeros((lowered.max_delay + 1) * size, np.int32)
         active = np.flatnonzero(currents[s])
         drive = currents[s][active]
@@ -293,8 +308,23 @@ def run_samples(
                         flags[start:stop],
                     )
                 else:
+                    if segments.noise[k]:
+                        _draw_noise(k, segments, lowered.neuron, seeds[s], step, noise_u, noise_v)
                     wrapped = _update_general(
-                        k, lowered, incoming, u, v, refractory, flags, seeds[s], step
+                        (_FULL - 1 - segments.decay_u[k]) / _FULL,
+                        (_FULL - segments.decay_v[k]) / _FULL,
+                        np.int32(segments.refractory[k]),
+                        np.int32(segments.threshold[k]),
+                        np.int32(segments.vmin[k]),
+                        np.int32(segments.vmax[k]),
+                        incoming[start:stop],
+                        lowered.bias[start:stop],
+                        noise_u[start:stop],
+                        noise_v[start:stop],
+                        u[start:stop],
+                        v[start:stop],
+                        refractory[start:stop],
+                        flags[start:stop],
                     )
                 overflows[s, segments.layer[k]] += wrapped
             n_fired = _collect(flags, words, fired)
