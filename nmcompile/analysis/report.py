@@ -377,7 +377,7 @@ def _content(program: Program, data: Data, evaluation: Evaluation) -> dict[str, 
     colours = layer_colours(program)
     hardware = parse_target(program.target).hardware
     uses = {use.layer: use for use in network_use(program, hardware)}
-    with _style():
+    with picture_style():
         samples = [
             {
                 "number": number,
@@ -496,7 +496,11 @@ def _cores_picture(program: Program, colours: Mapping[str, str]) -> Any:
 
 
 def draw_all_cores(
-    rows: Sequence[Any], program: Program, colours: Mapping[str, str], theme: Theme
+    rows: Sequence[Any],
+    program: Program,
+    colours: Mapping[str, str],
+    theme: Theme,
+    resources: Sequence[str] = tuple(PICTURED),
 ) -> None:
     """One picture of cores in each of several axes, a resource each."""
     hardware = parse_target(program.target).hardware
@@ -510,11 +514,11 @@ def draw_all_cores(
     ]
     chips = [core.chip for core in program.cores]
     borders = [k for k in range(1, len(chips)) if chips[k] != chips[k - 1]]
-    for axes, (resource, title) in zip(rows, PICTURED.items(), strict=False):
+    for axes, resource in zip(rows, resources, strict=True):
         uses = np.array([table[resource][0] / table[resource][1] for table in tables])
         draw_cores(axes, uses, owners, colours, theme)
         limit = tables[0][resource][1] if tables else 0
-        axes.set_title(f"{title} (limit {limit:,})", loc="left", color=theme.ink)
+        axes.set_title(f"{PICTURED[resource]} (limit {limit:,})", loc="left", color=theme.ink)
         for border in borders if len(borders) < 64 else []:
             axes.axvline(border, color=theme.muted, linewidth=0.8)
     if len(chips) <= 32:
@@ -533,8 +537,8 @@ def _quiet(axes: Any, theme: Theme) -> None:
     axes.yaxis.label.set_color(theme.muted)
 
 
-def _style() -> Any:
-    """Settings of all pictures."""
+def picture_style() -> Any:
+    """A context with the settings of all pictures, whatever the user has set."""
     import matplotlib as mpl
 
     return mpl.rc_context(
