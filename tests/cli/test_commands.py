@@ -208,10 +208,7 @@ def test_neuron_options_hold_for_the_network_and_for_one_layer(
         "conv2:tau-rc=0.05,refractory=0.002",
     )
     assert outcome.status == 0, outcome.err
-    layers = {
-        each["layer"]: each
-        for each in command("inspect", path, "--json").json["layers"]
-    }
+    layers = {each["layer"]: each for each in command("inspect", path, "--json").json["layers"]}
     for name, tau_rc in (("conv1", 0.02), ("conv2", 0.05), ("conv3", 0.02)):
         assert layers[name]["decay_u"] == pytest.approx(decay(0.005), abs=2)
         assert layers[name]["decay_v"] == pytest.approx(decay(tau_rc), abs=2)
