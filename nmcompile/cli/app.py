@@ -34,6 +34,10 @@ app.command("targets")(targets.targets)
 _CliError: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
 
 
+#: Exit status of a command that was stopped with Ctrl-C, 128 and the signal's number.
+INTERRUPTED = 130
+
+
 @app.callback()
 def _main(
     context: typer.Context,
@@ -62,13 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             status = app(words, standalone_mode=False)
             sys.stdout.flush()
+            if status == INTERRUPTED:
+                # Newer versions of typer catch the interrupt and return its status.
+                raise KeyboardInterrupt
         except _CliError as error:
             message = error.format_message() if hasattr(error, "format_message") else str(error)
             print(f"error: {' '.join(message.split())}", file=sys.stderr)
             return 2
         except (KeyboardInterrupt, typer.Abort):
             print("interrupted", file=sys.stderr)
-            return 130
+            return INTERRUPTED
         except BrokenPipeError:
             # Whoever read our output, such as `head`, has seen enough.
             _abandon_output()

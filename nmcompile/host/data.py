@@ -81,7 +81,8 @@ def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | Non
         )
     if not len(x):
         raise DataError(f"{path}: x holds no samples")
-    x = np.ascontiguousarray(x, np.float32)
+    with np.errstate(over="ignore"):
+        x = np.ascontiguousarray(x, np.float32)
     if not np.isfinite(x).all():
         raise DataError(f"{path}: {int((~np.isfinite(x)).sum())} values of x are NaN or infinite")
     return Data(x, _labels(path, arrays, len(x), labels), str(path))
