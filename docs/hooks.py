@@ -1,0 +1,83 @@
+"""Writes the reference pages that come from the program: command line and hardware models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+#: Text in a page -> what makes its replacement.
+_COMMANDS = "<!-- commands -->"
+_MODELS = "<!-- hardware models -->"
+
+
+def on_page_markdown(markdown: str, **kwargs: Any) -> str:
+    """Fill the marks of a page."""
+    if _COMMANDS in markdown:
+        markdown = markdown.replace(_COMMANDS, commands())
+    if _MODELS in markdown:
+        markdown = markdown.replace(_MODELS, hardware_models())
+    return markdown
+
+
+def commands() -> str:
+    """Every command with its help, as Markdown."""
+    os.environ["COLUMNS"] = "100"
+    import typer.main
+
+    from nmcompile.cli.app import app
+
+    group: Any = typer.main.get_command(app)
+    parts = []
+    for name, command in group.commands.items():
+        context = command.make_context(f"python -m nmcompile {name}", [], resilient_parsing=True)
+        rows = []
+        for parameter in command.params:
+            if "--help" in parameter.opts:
+                continue
+            spelled = ", ".join(f"`{opt}`" for opt in (*parameter.opts, *parameter.secondary_opts))
+            if parameter.param_type_name == "argument":
+                spelled = f"`{parameter.metavar or parameter.name}`"
+            default = parameter.default
+            shown = "" if default in (None, False) or callable(default) else f"`{default}`"
+            if parameter.required:
+                shown = "required"
+            rows.append((spelled, _cell(getattr(parameter, "help", None) or ""), shown))
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+        parts += [f"## {name}", "", command.help or "", "", f"    {usage}", ""]
+        parts += [_table(("option", "what it does", "default"), rows), ""]
+    return "\n".join(parts)
+
+
+def hardware_models() -> str:
+    """Every number of every hardware model with its source, as Markdown."""
+    from nmcompile.hardware import load_hardware, model_names
+
+    parts = []
+    for name in model_names():
+        model = load_hardware(name)
+        parts += [f"## {name}: {model.title}", ""]
+        for section in type(model).model_fields:
+            part = getattr(model, section)
+            if not hasattr(part, "model_dump"):
+                continue
+            rows = []
+            for field, entry in part.model_dump().items():
+                value = entry.get("value", entry.get("values"))
+                many = isinstance(value, tuple | list)
+                text = ", ".join(map(str, value)) if many else str(value)
+                source = entry["source"] + ("" if entry["verified"] else " **(unverified)**")
+                rows.append((f"`{field}`", text, _cell(source)))
+            parts += [f"### {section}", "", _table(("number", "value", "source"), rows), ""]
+        boards = [(f"`{name}:{b.name}`", str(b.chips), _cell(b.source)) for b in model.boards]
+        parts += ["### boards", "", _table(("target", "chips", "source"), boards), ""]
+    return "\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
