@@ -42,10 +42,13 @@ def build(
     readout: Annotated[str, typer.Option(help="Where the last layer runs: host or chip.")] = "host",
     percentile: Annotated[
         float, typer.Option(help="Percentile of calibrated activations taken for the largest.")
-    ] = 99.9,
+    ] = 99.0,
     threshold_gain: Annotated[
         float, typer.Option(help="Factor on thresholds, for the overshoot a reset loses.")
-    ] = 0.8,
+    ] = 0.9,
+    gain_samples: Annotated[
+        int, typer.Option(help="Calibration samples for correcting amplitudes; 0 for none.")
+    ] = 64,
     weight_bits: Annotated[int, typer.Option(help="Bits per weight: 1 to 6, or 8.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of synthetic calibration data.")] = 0,
     dump_ir: Annotated[
@@ -86,6 +89,7 @@ def build(
         readout=readout,
         percentile=percentile,
         threshold_gain=threshold_gain,
+        gain_samples=gain_samples,
         weight_bits=weight_bits,
         seed=seed,
     )

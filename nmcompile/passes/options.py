@@ -62,8 +62,8 @@ class BuildOptions(BaseModel):
     encoder: EncoderMode = "auto"
     host_layers: int | None = Field(default=None, ge=0)
     readout: ReadOutPlace = "host"
-    percentile: float = Field(default=99.9, gt=50, le=100)
-    threshold_gain: float = Field(default=0.8, gt=0, le=2)
+    percentile: float = Field(default=99.0, gt=50, le=100)
+    threshold_gain: float = Field(default=0.9, gt=0, le=2)
     gain_samples: int = Field(default=64, ge=0, le=10_000)
     weight_bits: Literal[1, 2, 3, 4, 5, 6, 8] = 8
     seed: int = Field(default=0, ge=0)

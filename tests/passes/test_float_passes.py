@@ -192,7 +192,7 @@ def test_two_synapse_time_constants_into_one_compartment_are_refused_by_name() -
 
 def test_scale_rates() -> None:
     stages = Stages.of(small_cnn(), neuron={"max_rate": 500.0}, threshold_gain=1.0)
-    largest = np.percentile(evaluate(stages.spiking, stages.x, keep=["conv"])["conv"], 99.9)
+    largest = np.percentile(evaluate(stages.spiking, stages.x, keep=["conv"])["conv"], 99)
     neurons = stages.scaled["conv"]
     assert isinstance(neurons, Spiking)
     assert neurons.amplitude == pytest.approx(2 * largest)

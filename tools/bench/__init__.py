@@ -1,0 +1,1 @@
+"""Benchmarks: one module a subject, run by `make bench`."""
