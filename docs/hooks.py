@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,7 +22,6 @@ def on_page_markdown(markdown: str, **kwargs: Any) -> str:
 
 def commands() -> str:
     """Every command with its help, as Markdown."""
-    os.environ["COLUMNS"] = "100"
     import typer.main
 
     from nmcompile.cli.app import app
@@ -30,21 +29,23 @@ def commands() -> str:
     group: Any = typer.main.get_command(app)
     parts = []
     for name, command in group.commands.items():
-        context = command.make_context(f"python -m nmcompile {name}", [], resilient_parsing=True)
         rows = []
+        usage = [f"python -m nmcompile {name}", "[OPTIONS]"]
         for parameter in command.params:
             if "--help" in parameter.opts:
                 continue
             spelled = ", ".join(f"`{opt}`" for opt in (*parameter.opts, *parameter.secondary_opts))
             if parameter.param_type_name == "argument":
-                spelled = f"`{parameter.metavar or parameter.name}`"
+                word = str(parameter.metavar or parameter.name)
+                spelled = f"`{word}`"
+                usage.append(word if parameter.required else f"[{word}]")
             default = parameter.default
-            shown = "" if default in (None, False) or callable(default) else f"`{default}`"
+            plain = isinstance(default, str | int | float) and not isinstance(default, bool)
+            shown = f"`{default}`" if plain else ""
             if parameter.required:
                 shown = "required"
             rows.append((spelled, _cell(getattr(parameter, "help", None) or ""), shown))
-        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-        parts += [f"## {name}", "", command.help or "", "", f"    {usage}", ""]
+        parts += [f"## {name}", "", command.help or "", "", f"    {' '.join(usage)}", ""]
         parts += [_table(("option", "what it does", "default"), rows), ""]
     return "\n".join(parts)
 
@@ -66,8 +67,8 @@ def hardware_models() -> str:
                 value = entry.get("value", entry.get("values"))
                 many = isinstance(value, tuple | list)
                 text = ", ".join(map(str, value)) if many else str(value)
-                source = entry["source"] + ("" if entry["verified"] else " **(unverified)**")
-                rows.append((f"`{field}`", text, _cell(source)))
+                doubt = "" if entry["verified"] else " **(unverified)**"
+                rows.append((f"`{field}`", text, _cell(entry["source"]) + doubt))
             parts += [f"### {section}", "", _table(("number", "value", "source"), rows), ""]
         boards = [(f"`{name}:{b.name}`", str(b.chips), _cell(b.source)) for b in model.boards]
         parts += ["### boards", "", _table(("target", "chips", "source"), boards), ""]
@@ -75,7 +76,7 @@ def hardware_models() -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return re.sub(r"([|\[\]<>*_])", r"\\\1", " ".join(text.split()))
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -51,7 +51,7 @@ def assert_shown(expected: str, printed: str, where: str) -> None:
 
 def run_console(block: Block, where: str) -> None:
     for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
-        command, _, expected = part.partition("\n")
+        command, _, expected = part.replace("\\\n", " ").partition("\n")
         words = shlex.split(command)
         if words[0] == "mkdir":
             Path(words[-1]).mkdir(exist_ok=True)
