@@ -1,0 +1,207 @@
+"""What the training scripts share: images, batches, the loop, and the files they write."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+CLASSES = 10
+VALIDATION_IMAGES = 5000
+BATCH_SIZE = 128
+
+Jitter = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is built and trained.
+
+    Attributes
+    ----------
+    name : of the data set in `keras.datasets`, of the network and of its file
+    build : makes the network, with or without the parts that only serve training
+    jitter : moves images about, for augmentation
+    epochs, learning_rate, weight_decay : of the training
+    from_logits : whether the network's outputs are scores rather than probabilities
+    """
+
+    name: str
+    build: Callable[[bool], keras.Model]
+    jitter: Jitter
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+    from_logits: bool
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images as float32 of shape (n, 28, 28, 1) in 0..1, with one integer label each."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def take(self, index: np.ndarray | slice) -> Images:
+        """Return the images that `index` picks."""
+        return Images(self.x[index], self.y[index])
+
+    def save(self, path: Path) -> None:
+        """Write the images to `path` as a compressed npz file with arrays x and y."""
+        np.savez_compressed(path, x=self.x, y=self.y)
+
+
+def load(name: str, path: Path | None) -> tuple[Images, Images]:
+    """Return the training and test images.
+
+    Parameters
+    ----------
+    name
+        Of the data set in `keras.datasets`.
+    path
+        A file with x_train, y_train, x_test and y_test; None downloads it as Keras does.
+    """
+    if path is None:
+        train, test = getattr(keras.datasets, name).load_data()
+    else:
+        with np.load(path) as file:
+            train = file["x_train"], file["y_train"]
+            test = file["x_test"], file["y_test"]
+    return _scaled(*train), _scaled(*test)
+
+
+def _scaled(x: np.ndarray, y: np.ndarray) -> Images:
+    return Images((x[..., None] / 255.0).astype(np.float32), y.astype(np.int64))
+
+
+def split(images: Images, seed: int) -> tuple[Images, Images]:
+    """Return disjoint images to fit and to select on, in an order drawn from `seed`."""
+    order = np.random.default_rng(seed).permutation(len(images.y))
+    return images.take(order[VALIDATION_IMAGES:]), images.take(order[:VALIDATION_IMAGES])
+
+
+def save_samples(train: Images, test: Images, folder: Path, seed: int) -> None:
+    """Write the first 1000 test images and 500 training images drawn from `seed` to `folder`."""
+    chosen = np.random.default_rng(seed).choice(len(train.y), 500, replace=False)
+    test.take(slice(1000)).save(folder / "test_1000.npz")
+    train.take(chosen).save(folder / "calibrate_500.npz")
+
+
+class JitteredBatches(keras.utils.PyDataset):
+    """Shuffled, jittered batches that depend only on the seed, the epoch and the batch."""
+
+    def __init__(self, images: Images, jitter: Jitter, seed: int) -> None:
+        super().__init__()
+        self._images = images
+        self._jitter = jitter
+        self._seed = seed
+        self._epoch = -1
+        self.on_epoch_begin()
+
+    def __len__(self) -> int:
+        return len(self._images.y) // BATCH_SIZE
+
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self._order[batch * BATCH_SIZE : (batch + 1) * BATCH_SIZE]
+        rng = np.random.default_rng((self._seed, self._epoch, batch))
+        return self._jitter(self._images.x[chosen], rng), self._images.y[chosen]
+
+    def on_epoch_begin(self) -> None:
+        """Draw the order of the next epoch."""
+        self._epoch += 1
+        rng = np.random.default_rng((self._seed, self._epoch))
+        self._order = rng.permutation(len(self._images.y))
+
+
+class NotPositive(keras.constraints.Constraint):
+    """Keep weights at or below zero, so that a blank pixel makes the encoder stay silent."""
+
+    def __call__(self, w: keras.KerasTensor) -> keras.KerasTensor:
+        """Return `w` without its positive part."""
+        return ops.minimum(w, 0.0)
+
+
+def fit(recipe: Recipe, train: Images, epochs: int, seed: int) -> keras.Model:
+    """Return the trained network, without what only serves training.
+
+    The epoch kept is the one with the best accuracy on a validation split of `train`.
+    """
+    keras.utils.set_random_seed(seed)
+    fitted, held_out = split(train, seed)
+    batches = JitteredBatches(fitted, recipe.jitter, seed)
+    model = recipe.build(True)
+    model.compile(
+        keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(recipe.learning_rate, epochs * len(batches)),
+            weight_decay=recipe.weight_decay,
+        ),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=recipe.from_logits),
+        metrics=["accuracy"],
+    )
+    best = keras.callbacks.EarlyStopping(
+        "val_accuracy", mode="max", patience=epochs, restore_best_weights=True
+    )
+    model.fit(
+        batches,
+        epochs=epochs,
+        validation_data=(held_out.x, held_out.y),
+        validation_batch_size=500,
+        callbacks=[best],
+        verbose=2,
+    )
+    plain = recipe.build(False)
+    for layer in plain.layers:
+        layer.set_weights(model.get_layer(layer.name).get_weights())
+    return plain
+
+
+def accuracy(model: keras.Model, images: Images) -> float:
+    """Return the share of `images` whose largest output is the right one."""
+    outputs = model.predict(images.x, batch_size=500, verbose=0)
+    return float(np.mean(np.argmax(outputs, axis=1) == images.y))
+
+
+def relu_percentiles(model: keras.Model, images: Images) -> dict[str, np.ndarray]:
+    """Share of non-zero outputs of each ReLU, and their 50/90/99/99.9/100th percentiles."""
+    relus = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, layers.ReLU)
+        or getattr(layer, "activation", None) is keras.activations.relu
+    ]
+    probe = keras.Model(model.inputs, [layer.output for layer in relus])
+    found = {}
+    for layer, values in zip(
+        relus, probe.predict(images.x, batch_size=500, verbose=0), strict=True
+    ):
+        active = values[values > 0]
+        found[layer.name] = np.array(
+            [active.size / values.size, *np.percentile(active, (50, 90, 99, 99.9, 100))]
+        )
+    return found
+
+
+def run(recipe: Recipe, description: str, folder: Path) -> None:
+    """Train, save the model and its sample images, and print what was reached."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--data", type=Path, help=f"{recipe.name}.npz; default: download it")
+    parser.add_argument("--epochs", type=int, default=recipe.epochs)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=folder, help="folder for the files made")
+    options = parser.parse_args()
+
+    train, test = load(recipe.name, options.data)
+    options.out.mkdir(parents=True, exist_ok=True)
+    save_samples(train, test, options.out, options.seed)
+    model = fit(recipe, train, options.epochs, options.seed)
+    model.save(options.out / f"{recipe.name}.keras", include_optimizer=False)
+    print(f"test accuracy {accuracy(model, test):.4f}, {model.count_params()} parameters")
+    with np.load(options.out / "calibrate_500.npz") as file:
+        calibration = Images(file["x"], file["y"])
+    for name, row in relu_percentiles(model, calibration).items():
+        print(f"{name}: active {row[0]:.3f}, p50/90/99/99.9/max", *(f"{v:.2f}" for v in row[1:]))
