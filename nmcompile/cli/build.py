@@ -19,7 +19,10 @@ def build(
         Path | None, typer.Option(help="Data file (.npz with x) that shows real inputs.")
     ] = None,
     steps: Annotated[int, typer.Option(help="Time steps per sample.")] = 32,
-    dt: Annotated[float, typer.Option(help="Length of a time step in seconds.")] = 1e-3,
+    dt: Annotated[
+        float | None,
+        typer.Option(help="Length of a time step in seconds [default: the network's, 1 ms]."),
+    ] = None,
     synapse: Annotated[float, typer.Option(help="Synaptic time constant in seconds.")] = 0.0,
     tau_rc: Annotated[
         float | None, typer.Option(help="Membrane time constant in seconds [default: no leak].")

@@ -40,13 +40,13 @@ class BuildOptions(BaseModel):
     Attributes
     ----------
     steps : time steps per sample that the read-out expects
-    dt : length of a time step in seconds
+    dt : length of a time step in seconds; None for the network's own
     neuron : for all layers
     layers : layer name -> the neuron options that differ there
     encoder : how inputs become spikes
     host_layers : number of leading neuron layers on the host; None to decide by the network
     readout : where the last linear layer runs
-    percentile : of the activations on calibration data, taken for the largest
+    percentile : of a layer's activations on calibration data, taken for the largest
     threshold_gain : factor on thresholds, makes up for the overshoot that a hard reset loses
     gain_samples : calibration samples for correcting amplitudes; 0 leaves them as they are
     weight_bits : bits per weight
@@ -56,7 +56,7 @@ class BuildOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(default=32, ge=1, le=1_000_000)
-    dt: float = Field(default=1e-3, gt=0, le=1.0)
+    dt: float | None = Field(default=None, gt=0, le=1.0)
     neuron: NeuronOptions = NeuronOptions()
     layers: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
     encoder: EncoderMode = "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,8 @@ def compile_network(
     NmcompileError
         One of its kinds, with the layer, the number, the limit and the remedy.
     """
+    if options.dt is not None:
+        network = replace(network, dt_s=options.dt)
     data = _calibration(network, options, calibration)
     manifest = {
         "network": network.name,

@@ -17,8 +17,9 @@ from nmcompile.passes.network_pass import NetworkPass
 from nmcompile.passes.options import BuildOptions
 from nmcompile.passes.spike import layer_names, layer_options
 
-#: Share of the largest activation that an encoder neuron's full rate, one spike a step, covers.
-ENCODER_RATE = 1.0
+#: An encoder's reset loses nothing, so it can fire in every step, and little is gained by
+#: clipping its largest inputs: they are taken at this percentile, or a higher one if chosen.
+ENCODER_PERCENTILE = 99.9
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class ScaleRates(NetworkPass):
         kept = evaluate(value, self.calibration, keep=[node.name for node in neurons])
         changes: dict[str, tuple[Node, ...]] = {}
         for node in neurons:
-            largest = float(np.percentile(kept[node.name], self.options.percentile))
+            on_host = value.place[node.name] == "host_in"
+            percentile = max(self.options.percentile, ENCODER_PERCENTILE if on_host else 0)
+            largest = float(np.percentile(kept[node.name], percentile))
             if largest <= 0:
                 largest = float(kept[node.name].max())
             if largest <= 0:
@@ -55,9 +58,8 @@ class ScaleRates(NetworkPass):
                     stacklevel=2,
                 )
                 largest = node.max_value or 1.0
-            if value.place[node.name] == "host_in":
-                amplitude = largest / ENCODER_RATE
-                changes[node.name] = (replace(node, amplitude=amplitude, threshold=amplitude),)
+            if on_host:
+                changes[node.name] = (replace(node, amplitude=largest, threshold=largest),)
             else:
                 names = layer_names(value, node.name)
                 changes[node.name] = (self._scaled(value, node, largest, names),)

@@ -236,3 +236,13 @@ def test_a_silent_layer_is_warned_about() -> None:
 def test_a_rate_beyond_the_refractory_limit_is_refused() -> None:
     with pytest.raises(CompileError, match="refractory period of 0.005 s allows at most 166.7 Hz"):
         Stages.of(small_cnn(), neuron={"refractory": 0.005}).scaled  # noqa: B018
+
+
+def test_the_time_step_can_be_chosen() -> None:
+    from nmcompile.hardware import parse_target
+    from nmcompile.passes.pipeline import compile_network
+
+    stages = Stages.of(small_cnn(), dt=0.002, neuron={"tau_rc": 0.02, "max_rate": 400.0})
+    program = compile_network(stages.network, parse_target(None), stages.options, stages.x)
+    assert program.dt_s == 0.002
+    assert program.cores[0].profiles.decay_v[0] == round(4095 * (1 - np.exp(-0.1)))
