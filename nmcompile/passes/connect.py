@@ -95,6 +95,13 @@ class Connect(Pass[Network, LayerGraph]):
                 values[node.name] = _through(value, node, inputs)
         assert read is not None
         read_layers, read_weights, read_bias = _read_out(read, layers)
+        places = {layer.name: layer.place for layer in layers}
+        for name in read_layers:
+            if places[name] != "chip":
+                raise CompileError(
+                    f"the output reads layer {name!r}, which is not on the chip, past the layers "
+                    "that are; put a ReLU before the last layer, or use --readout chip"
+                )
         offset = _encoder_depth(layers)
         return LayerGraph(
             name=value.name,

@@ -246,3 +246,28 @@ def test_the_time_step_can_be_chosen() -> None:
     program = compile_network(stages.network, parse_target(None), stages.options, stages.x)
     assert program.dt_s == 0.002
     assert program.cores[0].profiles.decay_v[0] == round(4095 * (1 - np.exp(-0.1)))
+
+
+def test_an_output_that_reads_the_encoder_past_the_chip_is_refused_or_goes_on_chip() -> None:
+    rng = np.random.default_rng(0)
+    network = Network.build(
+        [
+            nodes.Input(name="image", size=(4, 4, 1)),
+            conv(rng, "enc/linear", "image", (1, 1), (1, 2)),
+            relu("enc", "enc/linear"),
+            conv(rng, "mid/linear", "enc", (1, 1), (2, 2)),
+            relu("mid", "mid/linear"),
+            nodes.Add(name="sum", inputs=("enc", "mid")),
+            nodes.Flatten(name="flat", inputs=("sum",)),
+            dense(rng, "scores", "flat", (32, 3)),
+            nodes.Output(name="output", inputs=("scores",)),
+        ]
+    )
+    with pytest.raises(
+        CompileError, match="the output reads layer 'enc', which is not on the chip"
+    ):
+        Stages.of(network).layers  # noqa: B018
+    assert [x.name for x in Stages.of(network, readout="chip").layers.on_chip()] == [
+        "mid",
+        "scores/voltage",
+    ]
