@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -537,23 +538,32 @@ def _quiet(axes: Any, theme: Theme) -> None:
     axes.yaxis.label.set_color(theme.muted)
 
 
-def picture_style() -> Any:
-    """A context with the settings of all pictures, whatever the user has set."""
+@contextmanager
+def picture_style() -> Iterator[None]:
+    """Settings of all pictures inside, whatever the user has set; those are back afterwards."""
     import matplotlib as mpl
 
-    return mpl.rc_context(
-        {
-            **mpl.rcParamsDefault,
-            "backend": "agg",
-            "svg.hashsalt": "nmcompile",
-            "svg.fonttype": "none",
-            "text.parse_math": False,
-            "font.size": 11,
-            "axes.labelsize": 11,
-            "axes.titlesize": 11,
-            "axes.unicode_minus": True,
-        }
-    )
+    plain = {
+        name: value
+        for name, value in mpl.rcParamsDefault.items()
+        if not name.startswith(("backend", "interactive", "toolbar", "webagg"))
+    }
+    with mpl.rc_context():
+        with warnings.catch_warnings():
+            # Some versions list settings that they also warn of.
+            warnings.simplefilter("ignore")
+            mpl.rcParams.update(plain)
+        mpl.rcParams.update(
+            {
+                "svg.hashsalt": "nmcompile",
+                "svg.fonttype": "none",
+                "text.parse_math": False,
+                "font.size": 11,
+                "axes.labelsize": 11,
+                "axes.titlesize": 11,
+            }
+        )
+        yield
 
 
 #: Stand-in colour -> variable of the page's style sheet.

@@ -117,6 +117,19 @@ def test_equal_inputs_give_equal_bytes(
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
 
 
+def test_the_users_own_picture_settings_neither_matter_nor_change(
+    tmp_path: Path, small: tuple[Program, Data, Evaluation]
+) -> None:
+    import matplotlib as mpl
+
+    write_report(tmp_path / "one.html", *small)
+    with mpl.rc_context({"font.size": 40, "axes.facecolor": "red"}):
+        before = dict(mpl.rcParams)
+        write_report(tmp_path / "two.html", *small)
+        assert dict(mpl.rcParams) == before
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+
+
 def test_no_stand_in_colour_is_left(
     tmp_path: Path, small: tuple[Program, Data, Evaluation]
 ) -> None:
