@@ -46,8 +46,8 @@ def _fault(conv: HostConv, inputs: int) -> str | None:
     """What makes a layer unusable behind so many inputs."""
     if min(*conv.stride, *conv.dilation, conv.groups) < 1:
         return f"stride {conv.stride}, dilation {conv.dilation} or {conv.groups} groups below 1"
-    if min(min(pair) for pair in conv.padding) < 0 or conv.ceiling < 0:
-        return f"padding {conv.padding} or ceiling {conv.ceiling} is negative"
+    if conv.ceiling < 0:
+        return f"ceiling {conv.ceiling} is negative"
     if not 0 <= conv.shift < 63:
         return f"shift {conv.shift} is outside 0..62"
     if not conv.view.size or not conv.weights.size:
@@ -56,6 +56,9 @@ def _fault(conv: HostConv, inputs: int) -> str | None:
         return f"its view names inputs {conv.view.min()}..{conv.view.max()} of {inputs}"
     *sides, channels = conv.view.shape
     *kernel, depth, out = conv.weights.shape
+    crops = [sum(min(0, amount) for amount in pad) for pad in conv.padding]
+    if min(side + crop for side, crop in zip(sides, crops, strict=True)) < 1:
+        return f"padding {conv.padding} crops all of {sides[0]} x {sides[1]}"
     if depth * conv.groups != channels or out % conv.groups:
         return f"weights of shape {conv.weights.shape} do not fit {channels} channels"
     places = [

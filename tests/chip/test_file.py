@@ -340,6 +340,7 @@ FORGERIES: dict[str, Callable[[Manifest, Tensors], object]] = {
     "stride": set_manifest("encoder", "layers", 0, "stride", [0, 0]),
     "dilation": set_manifest("encoder", "layers", 0, "dilation", [0, 1]),
     "padding": set_manifest("encoder", "layers", 0, "padding", [[-1, 0], [0, 0]]),
+    "cropping of all": set_manifest("encoder", "layers", 0, "padding", [[-50, 50], [0, 0]]),
     "groups": set_manifest("encoder", "layers", 0, "groups", 7),
     "no encoder layers": set_manifest("encoder", "layers", []),
     "too few cores": set_manifest("cores", 1),

@@ -32,7 +32,13 @@ def encoders(draw: st.DrawFn) -> Encoder:
         kernel = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
         stride = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
         dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
-        pads = ((1, 1), (1, 2)) if draw(st.booleans()) else ((1, 1), (1, 1))
+        # Negative padding crops; a kernel of 1 then leaves something.
+        crop = min(shape[:2]) > 1 and kernel == (1, 1)
+        pads = (
+            ((-1, 0), (2, -1))
+            if crop
+            else draw(st.sampled_from([((1, 1), (1, 2)), ((2, 1), (1, 1))]))
+        )
         groups = shape[2] if draw(st.booleans()) else 1
         out = groups * draw(st.integers(1, 2))
         view = rng.permutation(size).reshape(shape).astype(np.int32)
