@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nmcompile.analysis.evaluation import Evaluation, evaluate_program
 from nmcompile.backends.base import Backend
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
+from nmcompile.errors import DataError
 from nmcompile.frontends import load
 from nmcompile.hardware import HardwareModel, load_hardware, model_names, parse_target
 from nmcompile.host.data import Data, load_data
@@ -51,6 +54,8 @@ def build(
     shape = source.network.inputs[0].size
     if isinstance(calibrate, (str, Path)):
         calibrate = load_data(calibrate, shape).x
+    elif calibrate is not None:
+        calibrate = _numbers(calibrate)
     return compile_network(
         source.network,
         place,
@@ -60,6 +65,15 @@ def build(
         dump_ir=dump_ir,
         watch=watch,
     )
+
+
+def _numbers(values: object) -> FloatArray:
+    """Calibration data given as an array, or as anything that makes one."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the calibration data are no array of numbers ({error})") from None
 
 
 def evaluate(

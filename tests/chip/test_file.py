@@ -352,6 +352,7 @@ FORGERIES: dict[str, Callable[[Manifest, Tensors], object]] = {
     "dt": set_manifest("dt_s", float("nan")),
     "read-out kind": set_manifest("read_out", "kind", "magic"),
     "read-out layer": set_manifest("read_out", "layers", ["nowhere"]),
+    "read-out of the encoder": set_manifest("read_out", "layers", ["enc"]),
     "no read-out layer": set_manifest("read_out", "layers", []),
     "layer shape": set_manifest("layers", 0, "shape", [1]),
     "layers of another kind": set_manifest("layers", {"a": 3}),

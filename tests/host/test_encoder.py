@@ -91,7 +91,7 @@ def plain_currents(encoder: Encoder, sample: np.ndarray) -> list[int]:
 
 def plain_layer(conv: HostConv, value: list[int]) -> list[int]:
     (top, bottom), (left, right) = conv.padding
-    rows, cols, channels = conv.view.shape
+    rows, cols, _ = conv.view.shape
     kernel_rows, kernel_cols, depth, out = conv.weights.shape
 
     def at(row: int, col: int, channel: int) -> int:
