@@ -57,10 +57,15 @@ def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | Non
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
+        with path.open("rb") as raw:
+            start = raw.read(6)
+        if start == b"\x93NUMPY":
             raise DataError(f"{path}: a single array; a .npz file with x (and y) is needed")
-        with file:
+        if not start.startswith(b"PK"):
+            raise DataError(
+                f"{path}: not a .npz file; write one with numpy.savez(path, x=..., y=...)"
+            )
+        with np.load(path, allow_pickle=False) as file:
             wanted = ("x",) if labels is None else ("x", "y")
             arrays = {name: file[name] for name in wanted if name in file.files}
             found = ", ".join(file.files) or "nothing"
