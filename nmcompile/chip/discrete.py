@@ -139,7 +139,7 @@ class DiscreteGraph:
         )
         encoder = (
             f"encoder {self.encoder.name} {shape_text(self.encoder.shape)}, mode "
-            f"{self.encoder.mode}, threshold {self.encoder.threshold}"
+            f"{self.encoder.mode}, threshold {self.encoder.threshold:.3g}"
         )
         return f"discretised layers of {self.name}\n{encoder}\n{layers}\n\n{links}\n"
 

@@ -53,7 +53,10 @@ def inspect(
         str(program_path),
         [
             ("network", str(program.manifest.get("network", "-"))),
-            ("source", f"{source.get('name', '-')}, SHA-256 {str(source.get('sha256', '-'))[:16]}…"),
+            (
+                "source",
+                f"{source.get('name', '-')}, SHA-256 {str(source.get('sha256', '-'))[:16]}…",
+            ),
             ("target", f"{program.target}, {len(program.cores)} cores on {program.chips} chip(s)"),
             ("steps", f"{program.steps} of {program.dt_s * 1e3:g} ms"),
             ("encoder", f"{encoder.name}, {shape_text(encoder.shape)}, mode {encoder.mode}"),
@@ -81,11 +84,27 @@ def inspect(
         owner = {core: use.layer for use in uses for core in use.cores}
         print_table(
             "cores",
-            ("core", "chip", "position", "layer", "compartments", "synapse words", "in axons",
-             "out slots"),
+            (
+                "core",
+                "chip",
+                "position",
+                "layer",
+                "compartments",
+                "synapse words",
+                "in axons",
+                "out slots",
+            ),
             [
-                (k, core.chip, core.position, owner.get(k, "-"), bill.compartments,
-                 bill.synapse_words, bill.input_axons, bill.output_axon_slots)
+                (
+                    k,
+                    core.chip,
+                    core.position,
+                    owner.get(k, "-"),
+                    bill.compartments,
+                    bill.synapse_words,
+                    bill.input_axons,
+                    bill.output_axon_slots,
+                )
                 for k, (core, bill) in enumerate(zip(program.cores, bills, strict=True))
             ],
         )

@@ -19,7 +19,9 @@ TargetName = Annotated[
     typer.Option(help="Chip family and board, FAMILY[:BOARD] [default: smallest that fits]."),
 ]
 ProgramPath = Annotated[Path, typer.Argument(metavar="NET.nmc", help="A built Program.")]
-ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras or whole-model .h5 file.")]
+ModelPath = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A .keras or whole-model .h5 file.")
+]
 
 #: Neuron options by their name on the command line.
 NEURON_NAMES = {
@@ -48,9 +50,7 @@ def layer_settings(texts: Sequence[str]) -> dict[str, dict[str, float]]:
             option, _, number = setting.partition("=")
             key = NEURON_NAMES.get(option.strip().replace("_", "-"))
             if key is None:
-                raise UsageError(
-                    f"--layer {text}: {option!r} is none of {', '.join(NEURON_NAMES)}"
-                )
+                raise UsageError(f"--layer {text}: {option!r} is none of {', '.join(NEURON_NAMES)}")
             try:
                 found.setdefault(name, {})[key] = float(number)
             except ValueError:

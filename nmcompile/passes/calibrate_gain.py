@@ -17,8 +17,11 @@ from nmcompile.passes.base import Pass
 
 #: A correction beyond this factor says that calibration saw too little; it is cut off there.
 LARGEST_CORRECTION = 2.0
-#: Images that are convolved at a time.
+#: Spikes that are kept at a time, one byte each; fewer samples are simulated where they exceed it.
+MOST_SPIKES = 1 << 28
+#: Images that are convolved at a time, and fewer where they unfold to more numbers than this.
 CHUNK = 256
+UNFOLDED = 1 << 25
 
 Spikes = NDArray[np.bool_]
 
@@ -37,7 +40,7 @@ class CalibrateGain(Pass[LayerGraph, LayerGraph]):
     ----------
     calibration : (samples, *input shape) float32; the first `samples` are used
     steps : time steps per sample
-    samples : how many calibration samples to simulate
+    samples : how many calibration samples to simulate, fewer where the network is very large
     """
 
     name: ClassVar[str] = "calibrate-gain"
@@ -50,7 +53,10 @@ class CalibrateGain(Pass[LayerGraph, LayerGraph]):
     def run(self, value: LayerGraph) -> LayerGraph:
         if not self.samples:
             return value
-        x = self.calibration[: self.samples]
+        spiking = [layer.size for layer in value.layers if isinstance(layer.neuron, Spiking)]
+        x = self.calibration[: min(self.samples, MOST_SPIKES // (self.steps * sum(spiking)))]
+        if not len(x):
+            return value
         floats: dict[str, FloatArray] = {value.input_name: x.reshape(len(x), -1)}
         spikes: dict[str, Spikes] = {}
         corrected: dict[str, NeuronLayer] = {}
@@ -87,7 +93,8 @@ class CalibrateGain(Pass[LayerGraph, LayerGraph]):
         """(samples, steps, neurons) spikes of a layer, on the spikes of those before it."""
         neuron = layer.neuron
         assert isinstance(neuron, Spiking)
-        found = np.zeros((self.samples, self.steps, layer.size), bool)[: len(self.calibration)]
+        samples = len(spikes[links[0].source])
+        found = np.zeros((samples, self.steps, layer.size), bool)
         at_once = max(1, CHUNK // self.steps)
         for start in range(0, len(found), at_once):
             part = slice(start, start + at_once)
@@ -129,8 +136,11 @@ def through(link: Connection, source: FloatArray) -> FloatArray:
 
 
 def _chunks(node: Conv2d, link: Connection, source: FloatArray) -> Iterator[FloatArray]:
-    for start in range(0, max(len(source), 1), CHUNK):
-        part = source[start : start + CHUNK]
+    rows, cols, _ = link.out_shape
+    unfolded = rows * cols * link.weights[..., 0].size * link.window.groups
+    chunk = int(np.clip(UNFOLDED // max(unfolded, link.view.size), 1, CHUNK))
+    for start in range(0, len(source), chunk):
+        part = source[start : start + chunk]
         gathered = np.where(link.view >= 0, part[:, link.view], np.float32(0))
         yield compute(node, [gathered]).reshape(len(part), -1)
 
@@ -138,8 +148,13 @@ def _chunks(node: Conv2d, link: Connection, source: FloatArray) -> Iterator[Floa
 def encoder_spikes(activation: FloatArray, neuron: Spiking, steps: int) -> Spikes:
     """(samples, steps, neurons) of an encoder, whose reset loses nothing."""
     current = np.clip(activation / neuron.amplitude, 0, 1)
-    total = 0.5 + current[:, None] * np.arange(steps + 1, dtype=np.float32)[:, None]
-    return np.diff(np.floor(total), axis=1) > 0
+    spikes = np.zeros((len(current), steps, current.shape[1]), bool)
+    voltage = np.full(current.shape, 0.5, np.float32)
+    for step in range(steps):
+        voltage += current
+        spikes[:, step] = voltage >= 1
+        voltage -= spikes[:, step]
+    return spikes
 
 
 def hard_reset_spikes(drive: FloatArray, bias: FloatArray, neuron: Spiking, dt_s: float) -> Spikes:

@@ -47,7 +47,7 @@ class ScaleRates(NetworkPass):
         for node in neurons:
             on_host = value.place[node.name] == "host_in"
             percentile = max(self.options.percentile, ENCODER_PERCENTILE if on_host else 0)
-            largest = float(np.percentile(kept[node.name], percentile))
+            largest = float(np.percentile(kept[node.name].astype(np.float64), percentile))
             if largest <= 0:
                 largest = float(kept[node.name].max())
             if largest <= 0:
