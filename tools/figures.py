@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 import nmcompile
-from nmcompile.analysis.report import (
+from nmcompile.analysis.pictures import (
     PICTURED,
     PRINT,
-    Recording,
     draw_all_cores,
     draw_input,
     draw_raster,
@@ -20,8 +19,8 @@ from nmcompile.analysis.report import (
     new_figure,
     picture_style,
     png_bytes,
-    record,
 )
+from nmcompile.analysis.samples import Recording, record
 from nmcompile.files import write_atomically
 from nmcompile.host.data import load_data
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nmcompile.analysis import report
+from nmcompile.analysis import pictures, samples
 from nmcompile.analysis.evaluation import Evaluation, evaluate_program
-from nmcompile.analysis.report import choose_samples, record, write_report
+from nmcompile.analysis.report import write_report
+from nmcompile.analysis.samples import choose_samples, record
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
 from nmcompile.errors import UsageError
@@ -93,9 +94,9 @@ def test_page_holds_the_evaluation_and_every_layer(
         "multiply-accumulates",
     ):
         assert word in text
-    for name in report.layer_names(program):
+    for name in samples.layer_names(program):
         assert text.count(name) >= 3
-    assert text.count("<svg") == 2 * report.SHOWN + 3
+    assert text.count("<svg") == 2 * samples.SHOWN + 3
 
 
 def test_page_needs_no_network_and_shows_no_folder(
@@ -157,7 +158,7 @@ def test_scores_at_a_step_are_those_of_a_run_that_ends_there() -> None:
 def test_probes_in_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     program, data = compiled(small_cnn(5))
     whole = list(record(program, data.x[:3], 12))
-    monkeypatch.setattr(report, "PROBE_BYTES", 1)
+    monkeypatch.setattr(samples, "PROBE_BYTES", 1)
     for one, other in zip(whole, record(program, data.x[:3], 12), strict=True):
         np.testing.assert_allclose(one.scores, other.scores, rtol=1e-12, atol=1e-12)
         for name, spikes in one.spikes.items():
@@ -188,7 +189,7 @@ def test_wrong_answers_are_chosen_too() -> None:
     chosen = choose_samples(answers, labels)
     assert {7, 21, 30} <= set(chosen)
     assert 33 not in chosen
-    assert len(chosen) == len(set(chosen)) == report.SHOWN
+    assert len(chosen) == len(set(chosen)) == samples.SHOWN
     assert choose_samples(labels + 1, labels) == list(range(8))
     assert choose_samples(labels[:2], labels[:2]) == [0, 1]
 
@@ -198,9 +199,9 @@ def test_many_cores_become_columns() -> None:
 
     axes = Figure().add_subplot()
     uses = np.linspace(0.1, 1, 5000)
-    report.draw_cores(axes, uses, ["one"] * 5000, {"one": "#3b82d0"}, report.PRINT)
+    pictures.draw_cores(axes, uses, ["one"] * 5000, {"one": "#3b82d0"}, pictures.PRINT)
     (outline,) = axes.patches
-    assert len(outline.get_xy()) < 5 * report.CORE_COLUMNS
+    assert len(outline.get_xy()) < 5 * pictures.CORE_COLUMNS
     assert outline.get_xy()[:, 1].max() == 1
 
 

@@ -1,0 +1,150 @@
+"""Choose samples worth a look, record every spike of them, and measure how often layers fire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.backends.base import Probe
+from nmcompile.backends.emulator import Emulator
+from nmcompile.chip.program import Program
+from nmcompile.host.decoder import decode
+from nmcompile.ir.nodes import FloatArray
+
+#: Samples that are chosen for a look, and wrong ones among them.
+SHOWN, WRONG_SHOWN = 8, 3
+#: Memory that the probes of one run may take, in bytes.
+PROBE_BYTES = 64 << 20
+#: A neuron that fires in at least this share of the steps in which it could is saturated.
+SATURATED = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One sample on the emulator, step by step.
+
+    Attributes
+    ----------
+    scores : (steps, outputs) float64, as the read-out would give them after each step
+    spikes : layer -> (steps, neurons) bool, the encoder's first
+    """
+
+    scores: NDArray[np.float64]
+    spikes: Mapping[str, NDArray[np.bool_]]
+
+    @property
+    def answer(self) -> int:
+        """Number of the largest score at the end."""
+        return int(self.scores[-1].argmax())
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRates:
+    """How often the neurons of a layer fire.
+
+    Attributes
+    ----------
+    layer : its name
+    rates_hz : (samples, neurons) of the steps in which the layer can fire
+    highest_hz : the rate that the time step and the refractory period allow
+    """
+
+    layer: str
+    rates_hz: NDArray[np.float64]
+    highest_hz: float
+
+    @property
+    def mean_hz(self) -> float:
+        """Mean over neurons and samples."""
+        return float(self.rates_hz.mean())
+
+    @property
+    def silent(self) -> float:
+        """Share of neurons that are silent in a sample, on average."""
+        return float((self.rates_hz == 0).mean())
+
+    @property
+    def never(self) -> float:
+        """Share of neurons that are silent in all samples."""
+        return float((self.rates_hz == 0).all(axis=0).mean())
+
+    @property
+    def saturated(self) -> float:
+        """Share of neurons that fire almost whenever they can, on average."""
+        return float((self.rates_hz >= SATURATED * self.highest_hz).mean())
+
+
+def record(program: Program, x: FloatArray, steps: int) -> Iterator[Recording]:
+    """Run samples on the emulator and keep every spike.
+
+    Parameters
+    ----------
+    x : (samples, *input shape)
+    steps : time steps per sample
+    """
+    session = Emulator().load(program)
+    names = layer_names(program)
+    read = program.read_out
+    probes = [Probe(name, "spikes") for name in names]
+    if read.kind == "voltage":
+        probes += [Probe(name, "v") for name in read.layers]
+    neurons = sum(layer.neurons for layer in program.layers) + int(np.prod(program.encoder.shape))
+    batch = max(1, PROBE_BYTES // (neurons * steps * (5 if read.kind == "voltage" else 1)))
+    for start in range(0, len(x), batch):
+        probed = session.run(x[start : start + batch], steps, probes).probes
+        for k in range(len(x[start : start + batch])):
+            if read.kind == "voltage":
+                values = np.concatenate([probed[Probe(n, "v")][k] for n in read.layers], axis=1)
+            else:
+                values = np.concatenate(
+                    [probed[Probe(n, "spikes")][k] for n in read.layers], axis=1
+                ).cumsum(axis=0)
+            values = values.astype(np.int64)
+            scores = [decode(program, values[t : t + 1], t + 1)[0] for t in range(steps)]
+            spikes = {name: probed[Probe(name, "spikes")][k].astype(bool) for name in names}
+            yield Recording(np.stack(scores), spikes)
+
+
+def choose_samples(
+    answers: NDArray[np.int64], labels: NDArray[np.int64], count: int = SHOWN
+) -> list[int]:
+    """Numbers of samples worth a look: a few wrong ones, and right ones of many classes."""
+    right = np.flatnonzero(answers == labels).tolist()
+    wrong = np.flatnonzero(answers != labels).tolist()
+    seen: dict[int, int] = {}
+    for number in right:
+        seen.setdefault(int(labels[number]), number)
+    firsts = sorted(seen.values())
+    kept = wrong[: max(WRONG_SHOWN, count - len(right))]
+    others = [number for number in right if number not in seen.values()]
+    return sorted((kept + firsts + others)[:count])
+
+
+def layer_rates(program: Program, x: FloatArray, steps: int) -> list[LayerRates]:
+    """Rates of the encoder, and of every layer that can fire, on some samples."""
+    counts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in layer_names(program)}
+    for each in record(program, x, steps):
+        for name, spikes in each.spikes.items():
+            counts[name].append(spikes.sum(axis=0))
+    found = []
+    depth = {layer.name: layer.depth for layer in program.layers}
+    for name, rows in counts.items():
+        if program.read_out.kind == "voltage" and name in program.read_out.layers:
+            continue
+        seen = max(steps - depth.get(name, 0), 1)
+        pause = 1
+        if name in depth:
+            core = program.cores[int(program.layer(name).core[0])]
+            pause = int(core.profiles.refractory[0])
+        seconds = seen * program.dt_s
+        found.append(LayerRates(name, np.stack(rows) / seconds, ceil(seen / pause) / seconds))
+    return found
+
+
+def layer_names(program: Program) -> list[str]:
+    """The encoder and the layers on the chip, in order."""
+    return [program.encoder.name, *(layer.name for layer in program.layers)]
