@@ -54,8 +54,9 @@ test-newest: ## The tests on Python 3.13 with NumPy 2
 	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest pytest-cov hypothesis
 	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference"
 
-bench: $(VENV)/.demo ## Measure speed and accuracy; MNIST=mnist.npz FASHION=fashion_mnist.npz for whole test sets
+bench: $(VENV)/.demo ## Measure speed and accuracy; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
 	$(BIN)/python -m tools.bench $(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION),--fashion $(FASHION))
+	$(if $(DOCS),$(BIN)/python -m tools.bench.page)
 
 lint: $(VENV)/.dev ## ruff, mypy and the rule that imports go down only
 	$(BIN)/python -m ruff check .

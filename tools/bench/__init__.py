@@ -1,1 +1,1 @@
-"""Benchmarks: one module a subject, run by `make bench`."""
+"""Benchmarks: one module a subject, run by `make bench`, and the page of their results."""

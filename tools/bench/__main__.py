@@ -13,9 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import nmcompile
 from nmcompile.cli.output import print_table
@@ -44,6 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     figures = [
         *startup(),
+        *installed(),
         *network("mnist", options.mnist, steps=32, lost=0.3, build=5.0, seconds=60.0),
         *network("fashion_mnist", options.fashion, steps=64, lost=1.0),
     ]
@@ -68,6 +72,25 @@ def startup() -> Iterator[Figure]:
         for _ in range(5)
     ]
     yield Figure("import nmcompile", min(times), "s", "under 0.3", min(times) < 0.3)
+
+
+def installed() -> Iterator[Figure]:
+    """Size of nmcompile and all that it needs without extras, as installed here."""
+    names, todo = set(), ["nmcompile"]
+    while todo:
+        name = todo.pop()
+        if name in names:
+            continue
+        names.add(name)
+        for text in distribution(name).requires or []:
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                todo.append(canonicalize_name(needed.name))
+    files = [file.locate() for name in names for file in distribution(name).files or []]
+    size = sum(Path(str(file)).stat().st_size for file in files if Path(str(file)).is_file()) / 1e6
+    yield Figure(
+        f"installed, {len(names)} packages without extras", size, "MB", "under 400", size < 400
+    )
 
 
 def network(
