@@ -150,13 +150,23 @@ def tile_inputs(
             targets, mantissas = _rows(connection, places, taps, members)
             if targets is None or mantissas is None:
                 continue
-            lowest = int(targets[targets >= 0].min())
+            inside_tile = targets >= 0
+            lowest = int(targets[inside_tile].min())
             step = multiple if 1 < size <= narrow else 1
             base = lowest % (base_max + 1) // step * step
-            relative = np.where(targets >= 0, targets - base, 0)
-            key = (size, atoms.tobytes(), members.tobytes(), _tap_key(taps), relative.tobytes())
+            relative = np.where(inside_tile, targets - base, 0)
+            weights = np.where(inside_tile, mantissas, 0)
+            # Taps and targets do not tell which channels of a place lie in the tile; weights do.
+            key = (
+                size,
+                atoms.tobytes(),
+                members.tobytes(),
+                _tap_key(taps),
+                relative.tobytes(),
+                weights.tobytes(),
+            )
             if key not in known:
-                block = _block(relative, np.where(targets >= 0, mantissas, 0), atoms, size)
+                block = _block(relative, weights, atoms, size)
                 known[key] = -1
                 if block is not None:
                     known[key] = len(result.blocks)

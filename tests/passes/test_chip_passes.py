@@ -16,7 +16,7 @@ from nmcompile.chip.program import Program
 from nmcompile.chip.verify import verify_program
 from nmcompile.errors import CompileError, FitError, VerifyError
 from nmcompile.hardware import HardwareModel, parse_target
-from nmcompile.ir import evaluate
+from nmcompile.ir import Network, evaluate, nodes
 from nmcompile.ir.layers import Connection
 from nmcompile.ir.nodes import Conv2d
 from nmcompile.ir.reference import compute
@@ -27,7 +27,7 @@ from nmcompile.passes.emit import Emit
 from nmcompile.passes.partition import PartitionLayers
 from nmcompile.passes.place import Place
 from tests.golden import assert_golden
-from tests.networks import random_network, small_cnn
+from tests.networks import conv, dense, random_network, relu, small_cnn
 from tests.passes.stages import LOIHI1, Stages, small_core
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -206,10 +206,31 @@ def test_tables_hold_exactly_the_connections_however_layers_are_cut(
 ) -> None:
     graph = Stages.of(random_network(seed)).discrete
     try:
-        partition = PartitionLayers(hardware).run(graph)
+        assert_tables_hold(graph, hardware)
     except FitError as error:
         assert error.used > error.limit  # noqa: PT017
-        return
+
+
+@pytest.mark.parametrize("compartments", [12, 24, 36, 1024])
+def test_tables_hold_connections_whose_channels_tiles_cut_across(compartments: int) -> None:
+    """A reshape before the neurons: a tile holds other channels at one place than at the next."""
+    rng = np.random.default_rng(0)
+    layers = [
+        nodes.Input(name="image", size=(4, 4, 1)),
+        relu("enc", "image"),
+        conv(rng, "conv", "enc", (1, 1), (1, 9)),
+        nodes.Reshape(name="mixed", inputs=("conv",), size=(12, 4, 3)),
+        relu("neurons", "mixed"),
+        nodes.Flatten(name="flat", inputs=("neurons",)),
+        dense(rng, "scores", "flat", (144, 5)),
+        nodes.Output(name="output", inputs=("scores",)),
+    ]
+    graph = Stages.of(Network.build(layers)).discrete
+    assert_tables_hold(graph, small_core(compartments=compartments))
+
+
+def assert_tables_hold(graph: DiscreteGraph, hardware: HardwareModel) -> None:
+    partition = PartitionLayers(hardware).run(graph)
     allocation = Allocate(hardware).run(partition)
     found = effective_weights(allocation, graph)
     sizes = graph.sizes()
