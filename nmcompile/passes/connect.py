@@ -155,7 +155,7 @@ def _apply(node: Node, k: int, term: _Term, inputs: Sequence[_Value]) -> _Term:
             return replace(term, view=move(node, views, -1)[0], origin=origin)
         if isinstance(node, nodes.Affine):
             if node.scale.size == 1:
-                weights = np.full((1, 1, 1, _image(term.view).shape[2]), node.scale, np.float32)
+                weights = np.full((1, 1, 1, shape[-1]), node.scale, np.float32)
             elif node.scale.shape[-1:] == shape[-1:] and node.scale.size == shape[-1]:
                 weights = node.scale.reshape(1, 1, 1, -1)
             else:

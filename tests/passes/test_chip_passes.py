@@ -66,6 +66,23 @@ def test_connections_compute_what_the_network_does(seed: int) -> None:
     assert np.abs(scores - evaluate(stages.scaled, stages.x)["output"]).max() < 1e-3
 
 
+def test_one_factor_for_all_rows_and_channels_connects_place_by_place() -> None:
+    rng = np.random.default_rng(0)
+    one = np.array(-2, np.float32)
+    layers = [
+        nodes.Input(name="rows", size=(4, 5)),
+        relu("enc", "rows"),
+        nodes.Affine(name="scaled", inputs=("enc",), scale=one, shift=-one),
+        relu("neurons", "scaled"),
+        nodes.Flatten(name="flat", inputs=("neurons",)),
+        dense(rng, "scores", "flat", (20, 5)),
+        nodes.Output(name="output", inputs=("scores",)),
+    ]
+    graph = Stages.of(Network.build(layers)).layers
+    (link,) = graph.into("neurons")
+    assert np.array_equal(through(link, np.eye(20)), -2 * np.eye(20))
+
+
 def test_connect() -> None:
     assert_golden(GOLDEN / "connect.txt", str(Stages.of(small_cnn()).layers))
 
