@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from nmcompile.chip.core import Core, IntArray, Table, column
 
+#: The encoder clips scaled inputs to 16 bits with sign, symmetrically.
+INPUT_LIMIT = 32767
+
 
 @dataclass(frozen=True, eq=False)
 class HostConv:

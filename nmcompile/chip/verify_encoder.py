@@ -7,10 +7,8 @@ from math import isfinite, prod
 
 import numpy as np
 
-from nmcompile.chip.program import Encoder, HostConv
+from nmcompile.chip.program import INPUT_LIMIT, Encoder, HostConv
 
-#: Inputs are clipped to 16 bits with sign.
-INPUT_LIMIT = 32767
 #: Whole numbers up to here are exact in float64, in which host layers are computed.
 EXACT = 2**53
 

@@ -7,13 +7,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from nmcompile.chip.program import Encoder, HostConv
+from nmcompile.chip.program import INPUT_LIMIT, Encoder, HostConv
 from nmcompile.errors import DataError
 from nmcompile.ir.linear import expand_groups
 from nmcompile.ir.nodes import FloatArray
 from nmcompile.ir.reference import pad, windows
-
-INPUT_LIMIT = 32767
 
 
 def encoder_currents(encoder: Encoder, x: FloatArray) -> NDArray[np.int64]:
@@ -42,7 +40,7 @@ def encoder_currents(encoder: Encoder, x: FloatArray) -> NDArray[np.int64]:
     if not np.isfinite(x).all():
         raise DataError(f"{int((~np.isfinite(x)).sum())} input values are NaN or infinite")
     scaled = np.rint(x.astype(np.float64) * encoder.input_scale)
-    value = np.clip(scaled, -INPUT_LIMIT, INPUT_LIMIT).reshape(len(x), -1)
+    value = np.clip(scaled, -INPUT_LIMIT, INPUT_LIMIT).reshape(len(x), prod(encoder.input_shape))
     for layer in encoder.layers:
         value = _host_layer(layer, value)
     return value.astype(np.int64)
@@ -54,13 +52,19 @@ def _host_layer(layer: HostConv, value: NDArray[np.float64]) -> NDArray[np.float
     kh, kw = layer.weights.shape[:2]
     patches = windows(pad(gathered, layer.padding), (kh, kw), layer.stride, layer.dilation)
     samples, rows, cols, channels = patches.shape[:4]
-    if layer.groups == channels == layer.weights.shape[3] and kh == kw == 1:
-        result = patches[..., 0, 0] * layer.weights[0, 0, 0]
+    if layer.groups == channels > 1:
+        # Channel by channel: a matrix of all channels would grow with their square.
+        each = layer.weights.shape[3] // channels
+        result = np.zeros((samples, rows, cols, layer.weights.shape[3]))
+        for i, j in np.ndindex(kh, kw):
+            result += np.repeat(patches[..., i, j], each, axis=3) * layer.weights[i, j, 0]
     else:
+        unfolded = patches.transpose(0, 1, 2, 4, 5, 3).reshape(
+            samples, rows * cols, kh * kw * channels
+        )
         kernel = expand_groups(layer.weights.astype(np.float64), layer.groups)
-        flat = patches.transpose(0, 1, 2, 4, 5, 3).reshape(samples, rows * cols, -1)
-        result = flat @ kernel.reshape(flat.shape[2], -1)
-    result = result.reshape(samples, -1) + layer.bias
+        result = unfolded @ kernel.reshape(kh * kw * channels, layer.weights.shape[3])
+    result = result.reshape(samples, len(layer.bias)) + layer.bias
     return np.floor_divide(np.clip(result, 0, float(layer.ceiling)), 2.0**layer.shift)
 
 

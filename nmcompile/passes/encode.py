@@ -7,12 +7,11 @@ from math import floor, log2
 
 import numpy as np
 
-from nmcompile.chip.program import Encoder, HostConv
+from nmcompile.chip.program import INPUT_LIMIT, Encoder, HostConv
 from nmcompile.errors import CompileError
 from nmcompile.ir.layers import LayerGraph, NeuronLayer
 from nmcompile.ir.nodes import ReLU, Spiking
 
-INPUT_BITS = 15
 WEIGHT_BITS = 15
 #: Values between host layers; products of them stay below 2^53, exact in float64 as well.
 VALUE_BITS = 24
@@ -33,9 +32,9 @@ def discrete_encoder(graph: LayerGraph, input_range: tuple[float, float]) -> Enc
     """
     largest = max(abs(input_range[0]), abs(input_range[1])) or 1.0
     # Room for inputs twice as large as any seen; a power of two keeps round inputs exact.
-    scale = 2.0 ** floor(log2((2**INPUT_BITS - 1) / (2 * largest)))
+    scale = 2.0 ** floor(log2(INPUT_LIMIT / (2 * largest)))
     input_scale = scale
-    bound = 2.0**INPUT_BITS
+    bound = float(INPUT_LIMIT)
     layers: list[HostConv] = []
     chain = [layer for layer in graph.layers if layer.place == "host_in"]
     before = graph.input_name

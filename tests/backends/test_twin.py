@@ -90,6 +90,14 @@ def test_results_do_not_depend_on_threads_or_batches(monkeypatch: pytest.MonkeyP
     assert np.array_equal(first.scores, parts)
 
 
+def test_no_samples_give_an_empty_result() -> None:
+    program, x = program_of(2)
+    probe = Probe(program.layers[0].name, "spikes")
+    result = Emulator().load(program).run(x[:0], 5, [probe])
+    assert result.scores.shape == (0, program.read_out.weights.shape[1])
+    assert result.probes[probe].shape == (0, 5, program.layers[0].neurons)
+
+
 def test_noise_is_uniform_over_its_range() -> None:
     draws = [arithmetic.noise_draw(3, neuron, step) for neuron in range(60) for step in range(100)]
     assert min(draws) == -127

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmcompile.chip.program import Encoder, HostConv
+from nmcompile.chip.program import INPUT_LIMIT, Encoder, HostConv
 from nmcompile.chip.verify_encoder import encoder_faults
 from nmcompile.errors import DataError
-from nmcompile.host.encoder import INPUT_LIMIT, encoder_currents, encoder_spikes
+from nmcompile.host.encoder import encoder_currents, encoder_spikes
 from tests.chip.programs import random_program, samples, small_program
 
 #: (numerator, denominator): powers of two, as the compiler chooses.
@@ -201,6 +201,32 @@ def test_a_compiled_encoder_is_exact() -> None:
         assert not list(encoder_faults(encoder))
         x = samples(program, 1)
         assert encoder_currents(encoder, x)[0].tolist() == plain_currents(encoder, x[0])
+
+
+def test_on_and_off_neurons_of_many_channels_need_no_matrix_of_all_of_them() -> None:
+    channels = 20_000
+    conv = HostConv(
+        view=np.arange(channels, dtype=np.int32).reshape(1, 1, -1),
+        weights=np.tile(np.array([1, -1], np.int32), channels).reshape(1, 1, 1, -1),
+        bias=np.zeros(2 * channels, np.int64),
+        stride=(1, 1),
+        padding=((0, 0), (0, 0)),
+        dilation=(1, 1),
+        groups=channels,
+        ceiling=1000,
+    )
+    encoder = Encoder("e", (channels,), (1, 1, 2 * channels), 1.0, (conv,), 1000, "on-off")
+    x = np.arange(channels, dtype=np.float32) % 1001 - 500
+    on_off = encoder_currents(encoder, x[None])[0].reshape(channels, 2)
+    assert np.array_equal(on_off[:, 0] - on_off[:, 1], x)
+    assert (on_off.min(axis=1) == 0).all()
+
+
+def test_no_samples_give_no_currents() -> None:
+    for program in (small_program(), *map(random_program, range(6))):
+        encoder = program.encoder
+        none = np.zeros((0, *encoder.input_shape), np.float32)
+        assert encoder_currents(encoder, none).shape == (0, prod(encoder.shape))
 
 
 def test_sums_that_float64_cannot_hold_are_a_fault() -> None:
