@@ -125,12 +125,17 @@ def evaluate_program(
     Raises
     ------
     DataError
-        No labels, or samples that do not fit.
+        No samples or no labels, or samples that do not fit.
     UsageError
         A resume file of another evaluation.
     """
     if data.y is None:
         raise DataError(f"{data.path}: holds no labels y, which are needed to judge answers")
+    if not len(data) or data.y.shape != (len(data),):
+        raise DataError(
+            f"{data.path}: {len(data)} samples and labels of shape {data.y.shape}; "
+            "one sample or more is needed, and one label for each"
+        )
     steps = program.steps if steps is None else steps
     network = float_network(program)
     session = backend.load(program)

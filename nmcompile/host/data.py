@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmcompile.errors import DataError
+from nmcompile.errors import DataError, UsageError
 from nmcompile.ir.nodes import FloatArray, Shape
 
 
@@ -33,9 +33,17 @@ class Data:
         return len(self.x)
 
     def first(self, count: int | None) -> Data:
-        """The first samples, or all."""
+        """The first samples, or all.
+
+        Raises
+        ------
+        UsageError
+            A count below 1.
+        """
         if count is None:
             return self
+        if count < 1:
+            raise UsageError(f"--limit {count}: at least one sample is needed")
         return Data(self.x[:count], None if self.y is None else self.y[:count], self.path)
 
 

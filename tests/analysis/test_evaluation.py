@@ -184,6 +184,21 @@ def test_data_without_labels_are_refused() -> None:
         evaluate_program(small_program(), replace(data(), y=None), Emulator())
 
 
+def test_no_samples_and_labels_of_another_number_are_refused() -> None:
+    given = data()
+    for samples_kept, labels_kept in ((0, 0), (3, 2), (2, 3)):
+        assert given.y is not None
+        part = replace(given, x=given.x[:samples_kept], y=given.y[:labels_kept])
+        with pytest.raises(DataError, match=f"{samples_kept} samples and labels of shape"):
+            evaluate_program(small_program(), part, Emulator())
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_limit_below_one_sample_is_refused(count: int) -> None:
+    with pytest.raises(UsageError, match=f"--limit {count}"):
+        data().first(count)
+
+
 def test_data_for_another_program_are_refused() -> None:
     program = random_program(0)
     assert program.encoder.input_shape != small_program().encoder.input_shape
