@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nmcompile.errors import CompileError
 from nmcompile.ir import Network
-from nmcompile.ir.nodes import ReLU, Softmax
+from nmcompile.ir.nodes import MOVES, Output, ReLU, Softmax
 from nmcompile.passes.network_pass import NetworkPass
 from nmcompile.passes.options import ReadOutPlace
 
@@ -48,7 +48,7 @@ class Split(NetworkPass):
         for node in network:
             if node.name in before:
                 place[node.name] = "host_in"
-            elif node.name in feeds_neurons or (self.readout == "chip" and node.name != "output"):
+            elif node.name in feeds_neurons or self.readout == "chip":
                 place[node.name] = "chip"
             else:
                 place[node.name] = "host_out"
@@ -57,13 +57,15 @@ class Split(NetworkPass):
         return replace(network, place=place)
 
     def _check_separation(self, network: Network, encoder: str, before: set[str]) -> None:
-        for name in before - {encoder}:
-            for reader in network.consumers[name]:
+        for node in network:
+            if node.name not in before - {encoder}:
+                continue
+            for reader in network.consumers[node.name]:
                 if reader not in before:
                     raise CompileError(
-                        f"layer {reader!r} reads {name!r} past the encoder {encoder!r}, so the "
-                        f"first {self.host_layers} neuron layer(s) cannot be cut off for the host; "
-                        "use --host-layers 0 to add an encoder at the input"
+                        f"layer {reader!r} reads {node.name!r} past the encoder {encoder!r}, so "
+                        f"the first {self.host_layers} neuron layer(s) cannot be cut off for the "
+                        "host; use --host-layers 0 to add an encoder at the input"
                     )
 
     def changes(self, before: Network, after: Network) -> str:
@@ -105,5 +107,16 @@ def _upstream(network: Network, name: str) -> set[str]:
 def _without_softmax(network: Network) -> Network:
     for node in network:
         if isinstance(node, Softmax):
+            behind = [
+                other.name
+                for other in network
+                if node.name in _upstream(network, other.name)
+                and not isinstance(other, (*MOVES, Softmax, Output))
+            ]
+            if behind:
+                raise CompileError(
+                    f"layer {node.name!r}: a softmax is possible only at the end, where the host "
+                    f"computes it, but {behind[0]!r} reads it; use ReLU"
+                )
             return _without_softmax(network.rewire(node.name, node.inputs[0], {node.name: ()}))
     return network

@@ -151,6 +151,21 @@ def test_split_that_leaves_nothing_for_the_chip_is_refused() -> None:
         Split(3, "host").run(small_cnn())
 
 
+def test_a_final_softmax_is_dropped_and_one_within_is_refused() -> None:
+    network = with_norm()
+    assert "soft" not in Split(1, "host").run(network)
+    within = network.edit(
+        {
+            "act2": (
+                nodes.Softmax(name="within", inputs=("hidden",)),
+                relu("act2", "within"),
+            )
+        }
+    )
+    with pytest.raises(CompileError, match="'within'.*only at the end.*'act2' reads it"):
+        Split(1, "host").run(within)
+
+
 def test_spike() -> None:
     network = Stages.of(small_cnn(), layers={"conv/linear": {"tau_rc": 0.02}}).spiking
     conv_neurons = network["conv"]
