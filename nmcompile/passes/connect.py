@@ -218,11 +218,18 @@ def _matrix(node: Node, k: int, term: _Term, inputs: Sequence[_Value]) -> _Term:
     """`term` behind `node` as a full matrix, by sending unit vectors through both."""
     sources = np.unique(term.view[term.view >= 0]).astype(np.int32)
     out = prod(node.shape([value.shape for value in inputs]))
+    origin = term.origin + node.origin
     if len(sources) * out > MATRIX_LIMIT:
         raise CompileError(
-            f"layers {', '.join(term.origin + node.origin)} have no neurons between them and "
+            f"layers {', '.join(origin)} have no neurons between them and "
             f"together are no convolution; as a matrix they would have {len(sources) * out} "
             f"weights, more than {MATRIX_LIMIT}; put a ReLU between them"
+        )
+    if not len(sources):
+        # Cropped away whole; a weight of zero on nothing keeps the shape.
+        nothing = np.full((1, 1, 1), -1, np.int32)
+        return _conv_term(
+            term, nothing, np.zeros((1, 1, 1, out), np.float32), Window((1, 1)), origin
         )
     columns: list[FloatArray] = []
     for start in range(0, len(sources), 256):
@@ -238,7 +245,7 @@ def _matrix(node: Node, k: int, term: _Term, inputs: Sequence[_Value]) -> _Term:
         columns.append((compute(node, others) - compute(node, blank)).reshape(len(part), out))
     weights = np.concatenate(columns)[None, None]
     view = sources.reshape(1, 1, -1)
-    return _conv_term(term, view, weights, Window((1, 1)), term.origin + node.origin)
+    return _conv_term(term, view, weights, Window((1, 1)), origin)
 
 
 def _node_of(term: _Term) -> nodes.Conv2d:

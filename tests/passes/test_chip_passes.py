@@ -83,6 +83,29 @@ def test_one_factor_for_all_rows_and_channels_connects_place_by_place() -> None:
     assert np.array_equal(through(link, np.eye(20)), -2 * np.eye(20))
 
 
+def test_a_branch_that_is_cropped_away_whole_adds_nothing() -> None:
+    rng = np.random.default_rng(0)
+    layers = [
+        nodes.Input(name="image", size=(4, 4, 2)),
+        relu("enc", "image"),
+        conv(rng, "conv", "enc", (1, 1), (2, 2)),
+        relu("top", "conv"),
+        nodes.Concat(name="both", inputs=("top", "enc"), axis=0),
+        nodes.Pad2d(name="half", inputs=("both",), padding=((0, -4), (0, 0))),
+        nodes.AvgPool2d(
+            name="mean", inputs=("half",), size=(2, 2), stride=(2, 2), padding=((1, 1), (1, 1))
+        ),
+        relu("neurons", "mean"),
+        nodes.Flatten(name="flat", inputs=("neurons",)),
+        dense(rng, "scores", "flat", (18, 5)),
+        nodes.Output(name="output", inputs=("scores",)),
+    ]
+    graph = Stages.of(Network.build(layers)).layers
+    links = {link.source: link for link in graph.into("neurons")}
+    assert not through(links["enc"], np.eye(32)).any()
+    assert through(links["top"], np.eye(32)).any()
+
+
 def test_connect() -> None:
     assert_golden(GOLDEN / "connect.txt", str(Stages.of(small_cnn()).layers))
 
