@@ -175,9 +175,11 @@ def _input_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
         if len(bad):
             yield f"axon {bad[0]} of kind {kind} carries {atoms[bad[0]]} atoms, the limit is {most}"
     narrow = axons.kind == POP16
-    crooked = np.flatnonzero(narrow & (axons.base % limits.pop16_base_multiple.value != 0))
+    multiple = limits.pop16_base_multiple.value
+    crooked = np.flatnonzero(narrow & (axons.base % multiple != 0))
     if len(crooked):
-        yield f"pop16 axon {crooked[0]} has base {axons.base[crooked[0]]}, no multiple of 4"
+        base = axons.base[crooked[0]]
+        yield f"pop16 axon {crooked[0]} has base {base}, no multiple of {multiple}"
     for mask, bits in (
         (narrow, limits.pop16_target_bits.value),
         (~narrow, limits.target_bits.value),

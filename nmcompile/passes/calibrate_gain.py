@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.ir.layers import Connection, LayerGraph, NeuronLayer
-from nmcompile.ir.nodes import Conv2d, FloatArray, Integrator, Spiking
+from nmcompile.ir.nodes import Conv2d, FloatArray, Spiking
 from nmcompile.ir.reference import compute
 from nmcompile.passes.base import Pass
 
@@ -65,7 +65,7 @@ class CalibrateGain(Pass[LayerGraph, LayerGraph]):
             drive = sum((through(c, floats[c.source]) for c in links), start=layer.bias)
             floats[layer.name] = np.clip(drive, 0, getattr(layer.neuron, "max_value", None))
             neuron = layer.neuron
-            if isinstance(neuron, Integrator) or not isinstance(neuron, Spiking):
+            if not isinstance(neuron, Spiking):
                 continue
             if layer.place == "host_in":
                 spikes[layer.name] = encoder_spikes(floats[layer.name], neuron, self.steps)

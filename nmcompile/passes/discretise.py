@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.chip.arithmetic import (
+    DECAY_BITS,
     EXCITATORY,
     INHIBITORY,
     MIXED,
@@ -168,7 +169,7 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
                 f"exponents from {synapse.weight_exponent_min.value} on; clip the largest weights "
                 "or raise --max-rate"
             )
-        drive = worst_drive(layer.size, incoming)
+        drive = worst_drive(incoming)
         room = min(
             2.0**bits.accumulator_bits.value / (drive * top / largest),
             2.0**bits.current_bits.value / (drive * gain * top / largest),
@@ -213,7 +214,7 @@ def current_gain(decay_u: int, start: float) -> float:
     decay_u : register value
     start : current at which the rounding loss is judged, in integer units
     """
-    kept = (4096 - 1 - decay_u) / 4096
+    kept = ((1 << DECAY_BITS) - 1 - decay_u) / (1 << DECAY_BITS)
     if kept <= 0:
         return 1.0
     lost = 1 - kept
@@ -222,7 +223,7 @@ def current_gain(decay_u: int, start: float) -> float:
     return plain - ROUNDING_LOSS / (lost * start) * (steps + 1 - plain)
 
 
-def worst_drive(size: int, incoming: list[Connection]) -> float:
+def worst_drive(incoming: list[Connection]) -> float:
     """Largest sum of weights of one sign into any neuron: all its inputs firing at once."""
     up, down = 0.0, 0.0
     for link in incoming:
