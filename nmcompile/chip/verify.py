@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from nmcompile.chip import arithmetic
 from nmcompile.chip.arithmetic import mantissa_range, mantissa_step
 from nmcompile.chip.bill import RESOURCES, core_bill
 from nmcompile.chip.core import DISCRETE, POP16, POP32, Core, IntArray
@@ -35,6 +36,7 @@ def verify_program(program: Program, hardware: HardwareModel) -> None:
 
 def faults(program: Program, hardware: HardwareModel) -> Iterator[str]:
     """Every fault as a sentence without its end."""
+    yield from _arithmetic_faults(hardware)
     sound = len(program.cores) > 0
     if not sound:
         yield "it has no cores"
@@ -48,6 +50,23 @@ def faults(program: Program, hardware: HardwareModel) -> Iterator[str]:
     yield from _place_faults(program, hardware)
     yield from _axon_faults(program)
     yield from _host_faults(program)
+
+
+def _arithmetic_faults(hardware: HardwareModel) -> Iterator[str]:
+    """Widths of the hardware model against those that `chip.arithmetic` computes with."""
+    registers = hardware.compartment
+    for what, stated, computed in (
+        ("decay_max", registers.decay_max, (1 << arithmetic.DECAY_BITS) - 1),
+        ("threshold_exponent", registers.threshold_exponent, arithmetic.THRESHOLD_SHIFT),
+        ("accumulator_bits", registers.accumulator_bits, arithmetic.ACCUMULATOR_BITS),
+        ("current_bits", registers.current_bits, arithmetic.CURRENT_BITS),
+        ("weight_shift", hardware.synapse.weight_shift, arithmetic.WEIGHT_SHIFT),
+    ):
+        if stated.value != computed:
+            yield (
+                f"{hardware.name} has a {what} of {stated.value}, the chip's arithmetic is "
+                f"written for {computed}"
+            )
 
 
 def _core_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
