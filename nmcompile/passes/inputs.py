@@ -156,15 +156,8 @@ def tile_inputs(
             base = lowest % (base_max + 1) // step * step
             relative = np.where(inside_tile, targets - base, 0)
             weights = np.where(inside_tile, mantissas, 0)
-            # Taps and targets do not tell which channels of a place lie in the tile; weights do.
-            key = (
-                size,
-                atoms.tobytes(),
-                members.tobytes(),
-                _tap_key(taps),
-                relative.tobytes(),
-                weights.tobytes(),
-            )
+            # What is equal here is stored once, whatever place of the view it comes from.
+            key = (size, relative.shape, atoms.tobytes(), relative.tobytes(), weights.tobytes())
             if key not in known:
                 block = _block(relative, weights, atoms, size)
                 known[key] = -1
@@ -177,10 +170,6 @@ def tile_inputs(
 
 
 Tap = tuple[int, int, int, int]
-
-
-def _tap_key(taps: list[Tap]) -> tuple[tuple[int, int], ...]:
-    return tuple((i, j) for _, _, i, j in taps)
 
 
 def _receptive_fields(

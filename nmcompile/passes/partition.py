@@ -190,16 +190,19 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
 
 
 def least_bill(links: Sequence[DiscreteConnection], box: Grid, hardware: HardwareModel) -> Bill:
-    """A bill that no tile of this size can undercut, quickly found.
+    """A bill that no tile of this size is likely to undercut, quickly found.
 
-    Every neuron needs its non-zero weights; at the edge some of them may read padding, so only
-    connections without padding count.
+    Every neuron needs its non-zero weights, counted once where places of the kernel are equal,
+    as merged pooling makes them; at the edge some of them may read padding, so only connections
+    without padding count. Weights that repeat from channel to channel could be stored for less.
     """
     words = 0
     for connection in links:
         link = connection.link
-        if link.window.padding == ((0, 0), (0, 0)) and link.out_shape[2] >= box[2]:
-            fan_in = np.sort(np.count_nonzero(link.weights, axis=(0, 1, 2)))[: box[2]].sum()
+        padded = link.window.padding != ((0, 0), (0, 0)) or bool((link.view < 0).any())
+        if not padded and link.out_shape[2] >= box[2]:
+            places = np.unique(link.weights.reshape(-1, *link.weights.shape[2:]), axis=0)
+            fan_in = np.sort(np.count_nonzero(places, axis=(0, 1)))[: box[2]].sum()
             words += int(fan_in) * connection.weight_bits // hardware.synapse.word_bits.value
     return Bill(compartments=prod(box), synapse_words=words)
 

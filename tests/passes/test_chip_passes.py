@@ -410,3 +410,26 @@ def test_possible_overflow_is_warned_about() -> None:
             link.weights[0, 0] *= -1
     with pytest.warns(NmcompileWarning, match="the accumulator of 21 bits can overflow"):
         Discretise(LOIHI1, 8, 32, (0.0, 1.0)).run(graph)
+
+
+def test_merged_pooling_stores_its_weights_once_for_all_places() -> None:
+    from nmcompile.ir import Network, nodes
+    from tests.networks import conv, dense, relu
+
+    rng = np.random.default_rng(0)
+    network = Network.build(
+        [
+            nodes.Input(name="image", size=(6, 6, 1)),
+            conv(rng, "enc/linear", "image", (1, 1), (1, 16)),
+            relu("enc", "enc/linear"),
+            nodes.AvgPool2d(name="pool", inputs=("enc",), size=(6, 6), stride=(6, 6)),
+            nodes.Flatten(name="flat", inputs=("pool",)),
+            dense(rng, "hidden/linear", "flat", (16, 20)),
+            relu("hidden", "hidden/linear"),
+            dense(rng, "scores", "hidden", (20, 3)),
+            nodes.Output(name="output", inputs=("scores",)),
+        ]
+    )
+    allocation = Allocate(LOIHI1).run(PartitionLayers(LOIHI1).run(Stages.of(network).discrete))
+    assert [len(core.blocks) for core in allocation.cores] == [1]
+    assert len(allocation.cores[0].input_axons) == 36
