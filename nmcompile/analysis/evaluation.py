@@ -140,10 +140,10 @@ def evaluate_program(
     network = float_network(program)
     session = backend.load(program)
     names = [program.encoder.name, *(layer.name for layer in program.layers)]
-    print_of = _fingerprint(program, data, steps)
+    fingerprint = _fingerprint(program, data, steps)
     log = _Log(overflows=np.zeros(len(names), np.int64))
     if resume is not None and resume.exists():
-        log = _read_log(resume, print_of)
+        log = _read_log(resume, fingerprint)
     name = network.outputs[0].name
     result_backend, target = "emulator", program.target
     while log.done < len(data):
@@ -161,7 +161,7 @@ def evaluate_program(
             [result.overflows.get(each, 0) for each in names], np.int64
         )
         if resume is not None:
-            write_atomically(resume, _log_bytes(log, print_of))
+            write_atomically(resume, _log_bytes(log, fingerprint))
         if progress is not None:
             progress(log.done, len(data))
     return _judge(program, data, log, names, steps, result_backend, target)

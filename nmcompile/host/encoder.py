@@ -13,6 +13,9 @@ from nmcompile.ir.linear import expand_groups
 from nmcompile.ir.nodes import FloatArray
 from nmcompile.ir.reference import pad, windows
 
+#: Numbers that samples may unfold to at a time.
+UNFOLDED = 1 << 24
+
 
 def encoder_currents(encoder: Encoder, x: FloatArray) -> NDArray[np.int64]:
     """Current of every encoder neuron, constant over a sample's steps.
@@ -42,7 +45,10 @@ def encoder_currents(encoder: Encoder, x: FloatArray) -> NDArray[np.int64]:
     scaled = np.rint(x.astype(np.float64) * encoder.input_scale)
     value = np.clip(scaled, -INPUT_LIMIT, INPUT_LIMIT).reshape(len(x), prod(encoder.input_shape))
     for layer in encoder.layers:
-        value = _host_layer(layer, value)
+        kernel = layer.weights.shape[0] * layer.weights.shape[1]
+        at_once = max(1, UNFOLDED // max(1, layer.view.size * kernel))
+        starts = range(0, max(len(value), 1), at_once)
+        value = np.concatenate([_host_layer(layer, value[k : k + at_once]) for k in starts])
     return value.astype(np.int64)
 
 

@@ -211,6 +211,17 @@ class Pool2d(Node):
 class AvgPool2d(Pool2d):
     """Mean over each window; padding does not count, neither as value nor as element."""
 
+    def verify(self, inputs: Sequence[Shape]) -> None:
+        super().verify(inputs)
+        for axis, name in ((0, "rows"), (1, "columns")):
+            before, after = self.padding[axis]
+            last = (self.shape(inputs)[axis] - 1) * self.stride[axis] - before
+            if before >= self.size[axis] or last >= inputs[0][axis]:
+                self.fail(
+                    f"a window of {self.size[axis]} {name} lies wholly in the padding of "
+                    f"{before} and {after}, so it has no mean; use less padding"
+                )
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SumPool2d(Pool2d):

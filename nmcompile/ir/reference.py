@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
+from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -12,6 +13,9 @@ from nmcompile.errors import DataError, VerifyError
 from nmcompile.ir import nodes
 from nmcompile.ir.network import Network
 from nmcompile.ir.nodes import FloatArray, Node
+
+#: Numbers that a batch may unfold to.
+UNFOLDED = 1 << 26
 
 
 def evaluate(
@@ -24,7 +28,7 @@ def evaluate(
     network : with ReLUs, not spikes
     x : (samples, *input shape) float32
     keep : names of the nodes whose values to return, besides the outputs
-    batch : samples computed at a time
+    batch : samples computed at a time, and fewer where convolutions unfold to very much
 
     Returns
     -------
@@ -40,6 +44,7 @@ def evaluate(
         raise DataError(f"samples have shape {x.shape[1:]}, the network takes {shape}")
     wanted = {*keep, *(node.name for node in network.outputs)}
     pieces: dict[str, list[FloatArray]] = {name: [] for name in wanted}
+    batch = int(np.clip(UNFOLDED // _unfolded(network), 1, batch))
     for start in range(0, len(x), batch):
         chunk = np.asarray(x[start : start + batch], dtype=np.float32)
         for name, value in _evaluate_batch(network, chunk, wanted).items():
@@ -50,6 +55,17 @@ def evaluate(
         else np.zeros((0, *network.shapes[name]), dtype=np.float32)
         for name, parts in pieces.items()
     }
+
+
+def _unfolded(network: Network) -> int:
+    """Numbers that the largest layer works on for one sample."""
+    sizes = [1]
+    for node in network:
+        size = prod(network.shapes[node.name])
+        if isinstance(node, nodes.Conv2d):
+            size = size // node.weights.shape[3] * node.weights[..., 0].size * node.groups
+        sizes.append(size)
+    return max(sizes)
 
 
 def _evaluate_batch(network: Network, x: FloatArray, wanted: set[str]) -> dict[str, FloatArray]:

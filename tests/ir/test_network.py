@@ -146,3 +146,20 @@ def test_editing_makes_a_new_network_and_leaves_the_old() -> None:
     assert str(network) == before
     assert "enc" not in edited
     assert edited["conv/linear"].inputs == ("enc/linear",)
+
+
+def test_a_mean_over_padding_alone_is_refused() -> None:
+    with pytest.raises(VerifyError, match="layer 'pool': a window of 2 rows lies wholly in"):
+        Network.build(
+            [
+                nodes.Input(name="image", size=(4, 4, 1)),
+                nodes.AvgPool2d(
+                    name="pool",
+                    inputs=("image",),
+                    size=(2, 2),
+                    stride=(2, 2),
+                    padding=((2, 0), (0, 0)),
+                ),
+                nodes.Output(name="output", inputs=("pool",)),
+            ]
+        )
