@@ -42,15 +42,22 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             Path(name).unlink(missing_ok=True)
 
 
-def check_writable(path: str | Path) -> None:
-    """Raise UsageError, before long work, where a file could not be written.
+def check_writable(path: str | Path, *inputs: str | Path | None) -> None:
+    """Raise UsageError, before long work, where a file could not or must not be written.
+
+    Parameters
+    ----------
+    path : to be written
+    inputs : files that the same command reads
 
     Raises
     ------
     UsageError
-        The folder is missing or not writable, or the path is a folder.
+        The folder is missing or not writable, or the path is a folder or an input.
     """
     path = Path(os.path.realpath(path))
+    if any(each is not None and Path(os.path.realpath(each)) == path for each in inputs):
+        raise UsageError(f"{path} is an input of this command, so it is not overwritten")
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder; name a file")
     if not path.parent.is_dir():

@@ -81,7 +81,7 @@ def load_program(path: str | Path) -> Program:
         RecursionError,
     ) as error:
         raise ProgramFileError(
-            f"{path}: not a Program, or cut short ({error}); build it again"
+            f"{path}: not a Program, or cut short ({error}); build a Program first, or again"
         ) from None
     if not isinstance(header, dict) or "format" not in header:
         raise ProgramFileError(f"{path}: a safetensors file, but not a Program; build one first")

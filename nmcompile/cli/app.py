@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
+from nmcompile import __version__
 from nmcompile.cli import build, check, evaluate, inspect, run, targets
 from nmcompile.errors import NmcompileError, UsageError
 
@@ -42,8 +43,12 @@ INTERRUPTED = 130
 def _main(
     context: typer.Context,
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks of errors."),
+    version: bool = typer.Option(False, "--version", help="Print the version."),
 ) -> None:
     """A deployment compiler for Loihi-style neuromorphic chips."""
+    if version:
+        typer.echo(f"nmcompile {__version__}")
+        raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings
-from nmcompile.cli.output import print_json, print_pairs
+from nmcompile.cli.output import cores_text, print_json, print_pairs
 
 
 def build(
@@ -65,7 +65,7 @@ def build(
     from nmcompile.files import check_writable
     from nmcompile.passes.pipeline import PassRecord
 
-    check_writable(output)
+    check_writable(output, model, calibrate)
 
     def watch(record: PassRecord) -> None:
         if verbose and not json:
@@ -117,7 +117,7 @@ def build(
         f"built {output}",
         [
             ("target", program.target),
-            ("cores", f"{summary['cores']} on {summary['chips']} chip(s)"),
+            ("size", cores_text(program)),
             ("neurons", f"{summary['neurons']:,}"),
             ("stored synapses", f"{summary['stored_synapses']:,}"),
             ("split", log["split"]),

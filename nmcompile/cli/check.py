@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings
-from nmcompile.cli.output import print_json, print_pairs, print_table
+from nmcompile.cli.output import cores_text, count, print_json, print_pairs, print_table
 
 
 def check(
@@ -31,7 +31,7 @@ def check(
     """List every obstacle in MODEL at once, and say whether it fits a board."""
     from nmcompile.analysis.resources import network_use
     from nmcompile.api import build
-    from nmcompile.errors import FitError
+    from nmcompile.errors import CompileError, FitError
     from nmcompile.frontends import check as find_obstacles
     from nmcompile.hardware import parse_target
     from nmcompile.passes.base import NmcompileWarning
@@ -43,7 +43,7 @@ def check(
             print_json({"ok": False, "obstacles": [asdict(each) for each in obstacles]})
         else:
             print_table(
-                f"{model}: {len(obstacles)} obstacle(s)",
+                f"{model}: {count(len(obstacles), 'obstacle')}",
                 ("layer", "kind", "why", "what to do"),
                 [(each.layer, each.kind, each.why, each.remedy) for each in obstacles],
             )
@@ -59,6 +59,7 @@ def check(
                 encoder=encoder,
                 host_layers=host_layers,
                 layers=layer_settings(layer or []),
+                gain_samples=0,
             )
     except FitError as error:
         if json:
@@ -77,6 +78,11 @@ def check(
             )
             return 1
         raise
+    except CompileError as error:
+        if json:
+            print_json({"ok": False, "obstacles": [], "error": str(error)})
+            return 1
+        raise
     if json:
         print_json(
             {
@@ -93,7 +99,10 @@ def check(
     print_pairs(
         f"{model}: no obstacles",
         [
-            ("fits", f"{program.target}, {len(program.cores)} cores on {program.chips} chip(s)"),
+            (
+                "fits",
+                f"{program.target}, {cores_text(program)}",
+            ),
             ("split", split),
             *((layer_use.layer, layer_use.sentence()) for layer_use in use),
         ],

@@ -35,7 +35,7 @@ def evaluate(
 
     for path in (resume, report):
         if path is not None:
-            check_writable(path)
+            check_writable(path, program_path, data_path)
     program = Program.load(program_path)
     classes = program.read_out.weights.shape[1]
     data = load_data(data_path, program.encoder.input_shape, labels=classes).first(limit)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nmcompile.cli.options import Json, ProgramPath
-from nmcompile.cli.output import print_json, print_pairs, print_table
+from nmcompile.cli.output import cores_text, print_json, print_pairs, print_table
 
 
 def inspect(
@@ -57,7 +57,10 @@ def inspect(
                 "source",
                 f"{source.get('name', '-')}, SHA-256 {str(source.get('sha256', '-'))[:16]}…",
             ),
-            ("target", f"{program.target}, {len(program.cores)} cores on {program.chips} chip(s)"),
+            (
+                "target",
+                f"{program.target}, {cores_text(program)}",
+            ),
             ("steps", f"{program.steps} of {program.dt_s * 1e3:g} ms"),
             ("encoder", f"{encoder.name}, {shape_text(encoder.shape)}, mode {encoder.mode}"),
             ("read-out", f"{program.read_out.kind} of {', '.join(program.read_out.layers)}"),

@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from nmcompile.chip.program import Program
 
 Report = Callable[[int, int], None]
 
@@ -39,6 +42,16 @@ def print_pairs(title: str, pairs: Sequence[tuple[str, str]]) -> None:
     for name, value in pairs:
         table.add_row(name, value)
     console().print(table)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 core``, ``2 cores``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def cores_text(program: Program) -> str:
+    """``7 cores on 1 chip``."""
+    return f"{count(len(program.cores), 'core')} on {count(program.chips, 'chip')}"
 
 
 def console() -> Console:

@@ -35,11 +35,14 @@ def run(
     from nmcompile.backends.base import Probe
     from nmcompile.backends.emulator import Emulator
     from nmcompile.chip.program import Program
+    from nmcompile.errors import UsageError
     from nmcompile.files import check_writable, write_atomically
     from nmcompile.host.data import load_data
 
     if output is not None:
-        check_writable(output)
+        check_writable(output, program_path, input_path)
+    elif probe:
+        raise UsageError("--probe records into a result file; name one with -o")
     program = Program.load(program_path)
     data = load_data(input_path, program.encoder.input_shape).first(limit)
     probes = [Probe.parse(text) for text in probe or []]

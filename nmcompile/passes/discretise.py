@@ -149,6 +149,13 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
                     f"layer {layer.name!r}: {option} {seconds:g} s is so long that its decay per "
                     f"step rounds to 0 of {registers.decay_max.value}; make it shorter"
                 )
+        if decay_v == registers.decay_max.value:
+            warnings.warn(
+                f"layer {layer.name!r}: a membrane time constant of {neuron.tau_rc_s:g} s forgets "
+                "everything within a step, so only bursts fire; raise --tau-rc",
+                NmcompileWarning,
+                stacklevel=4,
+            )
         return decay_u, decay_v, refractory
 
     def _voltage_scale(

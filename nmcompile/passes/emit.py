@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from nmcompile.chip.program import Program, ReadOut
 from nmcompile.chip.verify import verify_program
+from nmcompile.errors import CompileError
 from nmcompile.hardware import HardwareModel
 from nmcompile.passes.base import Pass
 from nmcompile.passes.place import Placement
@@ -32,6 +33,12 @@ class Emit(Pass[Placement, Program]):
 
     def run(self, value: Placement) -> Program:
         graph = value.allocation.partition.graph
+        deepest = max(layer.depth for layer in graph.layers if layer.name in graph.read_layers)
+        if self.steps <= deepest:
+            raise CompileError(
+                f"--steps {self.steps}: the first input takes {deepest} steps to reach the "
+                f"read-out, so nothing would arrive; use {deepest + 1} or more, better 32"
+            )
         return Program(
             target=value.target.name,
             cores=value.allocation.cores,

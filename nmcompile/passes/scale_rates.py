@@ -73,6 +73,14 @@ class ScaleRates(NetworkPass):
     def _scaled(self, network: Network, node: Spiking, largest: float, names: set[str]) -> Spiking:
         neuron = self.options.neuron_for(layer_options(self.options.layers, names))
         rate = neuron.max_rate * network.dt_s * neuron.rate_scale
+        if rate > 1:
+            warnings.warn(
+                f"layer {node.name!r}: max_rate times rate_scale is {rate / network.dt_s:.4g} Hz, "
+                f"but a neuron fires once a step at most, {1 / network.dt_s:.4g} Hz, so large "
+                "activations saturate; lower --max-rate or --rate-scale",
+                NmcompileWarning,
+                stacklevel=3,
+            )
         amplitude = largest / rate
         pause = round(node.refractory_s / network.dt_s)
         if rate < 1 and pause + 1 > 1 / rate + 1e-9:

@@ -29,12 +29,16 @@ class Spike(NetworkPass):
     def run(self, value: Network) -> Network:
         changes = {}
         used: set[str] = set()
+        known: set[str] = set()
         for node in value:
             on_chip = value.place[node.name] == "chip"
             if isinstance(node, ReLU) and (on_chip or _is_encoder(value, node)):
                 names = layer_names(value, node.name)
-                used |= names & set(self.options.layers)
-                neuron = self._options_of(node.name, names) if on_chip else None
+                neuron = None
+                if on_chip:
+                    used |= names & set(self.options.layers)
+                    known |= names
+                    neuron = self._options_of(node.name, names)
                 spiking = Spiking(
                     name=node.name,
                     inputs=node.inputs,
@@ -47,14 +51,14 @@ class Spike(NetworkPass):
                 changes[node.name] = (spiking,)
         unknown = sorted(set(self.options.layers) - used)
         if unknown:
-            known = sorted({name for new in changes for name in layer_names(value, new)})
             raise UsageError(
-                f"--layer {unknown[0]}: no layer of that name runs on the chip; "
-                f"there are {', '.join(known)}"
+                f"--layer {unknown[0]}: no layer of that name has neurons on the chip; "
+                f"there are {', '.join(sorted(known))}"
             )
         network = value.edit(changes)
         output = network.outputs[0]
-        if network.place[output.inputs[0]] == "chip":
+        source = network[output.inputs[0]]
+        if network.place[source.name] == "chip" and not isinstance(source, Spiking):
             return _with_integrator(network, output)
         return network
 

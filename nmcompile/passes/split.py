@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nmcompile.errors import CompileError
 from nmcompile.ir import Network
-from nmcompile.ir.nodes import MOVES, Output, ReLU, Softmax
+from nmcompile.ir.nodes import MOVES, Node, Output, ReLU, Softmax
 from nmcompile.passes.network_pass import NetworkPass
 from nmcompile.passes.options import ReadOutPlace
 
@@ -79,11 +79,18 @@ def split_text(network: Network) -> str:
         names = [
             name
             for node in network
-            if network.place[node.name] == place and network.macs(node.name)
-            for name in (node.origin or (node.name,))
+            if network.place[node.name] == place
+            for name in _shown(network, node)
         ]
         words.append(f"{title}: {', '.join(dict.fromkeys(names)) or 'nothing'}")
     return f"{'; '.join(words)}; {chip_share(network):.1%} of multiply-accumulates on chip"
+
+
+def _shown(network: Network, node: Node) -> tuple[str, ...]:
+    """Model layers to name for a node: those that compute, and an encoder that was added."""
+    if isinstance(node, ReLU) and not node.origin:
+        return (f"{node.name} (added)",)
+    return node.origin if network.macs(node.name) else ()
 
 
 def chip_share(network: Network) -> float:

@@ -49,7 +49,7 @@ def test_check_lists_all_obstacles_at_once(command: Command, tmp_path: Path) -> 
     outcome = command("check", model)
     assert outcome.status == 1
     assert outcome.err == ""
-    for name in ("squash", "largest", "2 obstacle(s)"):
+    for name in ("squash", "largest", "2 obstacles"):
         assert name in outcome.out
     found = command("check", model, "--json")
     assert found.status == 1

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nmcompile.backends.base import Probe, Result
 from nmcompile.backends.emulator.lower import layer_compartments, lower
-from nmcompile.chip.program import Program
+from nmcompile.chip.program import INPUT_LIMIT, Program
 from nmcompile.errors import UsageError
 from nmcompile.host.decoder import decode
 from nmcompile.host.encoder import encoder_currents, encoder_spikes
@@ -27,6 +27,10 @@ BATCH_BYTES = 256 << 20
 
 class OverflowWarning(UserWarning):
     """Accumulators or currents wrapped around, as they would on the chip."""
+
+
+class InputWarning(UserWarning):
+    """Inputs outside the range that the encoder was built for."""
 
 
 class Emulator:
@@ -88,6 +92,7 @@ class EmulatorSession:
         steps = self.program.steps if steps is None else steps
         if steps < 1:
             raise UsageError(f"--steps {steps}: at least one step is needed")
+        self._warn_inputs(inputs)
         begin = time.perf_counter()
         parts = [
             self._run_batch(inputs[start : start + self.batch], steps, probes)
@@ -150,6 +155,29 @@ class EmulatorSession:
             seconds=0.0,
             probes=wanted.split(record, currents, steps),
         )
+
+    def _warn_inputs(self, inputs: FloatArray) -> None:
+        """Say once which inputs the encoder cannot tell apart."""
+        encoder = self.program.encoder
+        limit = INPUT_LIMIT / encoder.input_scale
+        beyond = int(np.count_nonzero(np.abs(inputs) > limit))
+        if beyond and "beyond" not in self._warned:
+            self._warned.add("beyond")
+            warnings.warn(
+                f"{beyond} input values beyond ±{limit:.4g} are clipped, since the calibration "
+                "data held none so large; scale inputs as they were, or calibrate with such data",
+                InputWarning,
+                stacklevel=3,
+            )
+        negative = int(np.count_nonzero(inputs < 0)) if encoder.mode == "on" else 0
+        if negative and "negative" not in self._warned:
+            self._warned.add("negative")
+            warnings.warn(
+                f"{negative} input values are negative, for which this encoder has no neurons; "
+                "build with --encoder on-off, or calibrate with such data",
+                InputWarning,
+                stacklevel=3,
+            )
 
     def _warn(self, result: Result) -> None:
         for layer, count in result.overflows.items():
