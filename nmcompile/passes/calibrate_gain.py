@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import exp
+from math import exp, prod
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +19,9 @@ from nmcompile.passes.base import Pass
 LARGEST_CORRECTION = 2.0
 #: Spikes that are kept at a time, one byte each; fewer samples are simulated where they exceed it.
 MOST_SPIKES = 1 << 28
+#: Multiply-accumulates worth spending, about a minute; some samples are simulated at any price.
+MOST_MACS = 1 << 37
+LEAST_SAMPLES = 4
 #: Images that are convolved at a time, and fewer where they unfold to more numbers than this.
 CHUNK = 256
 UNFOLDED = 1 << 25
@@ -54,7 +57,10 @@ class CalibrateGain(Pass[LayerGraph, LayerGraph]):
         if not self.samples:
             return value
         spiking = [layer.size for layer in value.layers if isinstance(layer.neuron, Spiking)]
-        x = self.calibration[: min(self.samples, MOST_SPIKES // (self.steps * sum(spiking)))]
+        macs = sum(prod(link.out_shape[:2]) * link.weights.size for link in value.connections)
+        affordable = max(LEAST_SAMPLES, MOST_MACS // (self.steps * max(macs, 1)))
+        room = MOST_SPIKES // (self.steps * sum(spiking))
+        x = self.calibration[: min(self.samples, affordable, room)]
         if not len(x):
             return value
         floats: dict[str, FloatArray] = {value.input_name: x.reshape(len(x), -1)}
