@@ -120,20 +120,22 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
         return Tiling(graph.encoder.name, grid, grid, self.hardware.axon.pop32_atoms.value)
 
     def _cut(
-        self, graph: DiscreteGraph, layer: DiscreteLayer, tilings: dict[str, Tiling], least: int
+        self, graph: DiscreteGraph, layer: DiscreteLayer, tilings: dict[str, Tiling], fewest: int
     ) -> tuple[Tiling, tuple[tuple[Inputs, ...], ...]]:
-        """The tiling with the fewest tiles, at least `least`, all of which fit."""
+        """The tiling with the fewest tiles, at least `fewest`, all of which fit."""
         links = list(graph.into(layer.name))
         grid = _grid(layer.shape)
         if len(layer.shape) != 3:
             shapes = [c.link.out_shape for c in links if prod(c.link.out_shape) == layer.size]
             grid = shapes[0] if shapes else grid
+        least = least_words(links, self.hardware)
         worst: tuple[str, int, int] | None = None
         for box in _boxes(grid, self.hardware.core.compartments.value):
             tiling = Tiling(layer.name, grid, box, self.hardware.axon.pop32_atoms.value)
-            if tiling.tiles < least:
+            if tiling.tiles < fewest:
                 continue
-            worst = least_bill(links, box, self.hardware).excess(self.hardware)
+            least_bill = Bill(synapse_words=least[box[2]] if box[2] < len(least) else 0)
+            worst = least_bill.excess(self.hardware)
             if worst is not None:
                 continue
             entering: list[tuple[Inputs, ...]] = []
@@ -189,22 +191,25 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
         )
 
 
-def least_bill(links: Sequence[DiscreteConnection], box: Grid, hardware: HardwareModel) -> Bill:
-    """A bill that no tile of this size is likely to undercut, quickly found.
+def least_words(links: Sequence[DiscreteConnection], hardware: HardwareModel) -> list[int]:
+    """Synaptic memory that tiles of 1, 2, 3, … channels are unlikely to undercut.
 
     Every neuron needs its non-zero weights, counted once where places of the kernel are equal,
     as merged pooling makes them; at the edge some of them may read padding, so only connections
     without padding count. Weights that repeat from channel to channel could be stored for less.
     """
-    words = 0
+    channels = max((c.link.out_shape[2] for c in links), default=0)
+    words = np.zeros(channels + 1, np.int64)
     for connection in links:
         link = connection.link
-        padded = link.window.padding != ((0, 0), (0, 0)) or bool((link.view < 0).any())
-        if not padded and link.out_shape[2] >= box[2]:
-            places = np.unique(link.weights.reshape(-1, *link.weights.shape[2:]), axis=0)
-            fan_in = np.sort(np.count_nonzero(places, axis=(0, 1)))[: box[2]].sum()
-            words += int(fan_in) * connection.weight_bits // hardware.synapse.word_bits.value
-    return Bill(compartments=prod(box), synapse_words=words)
+        if link.window.padding != ((0, 0), (0, 0)) or (link.view < 0).any():
+            continue
+        kernel = link.weights.reshape(-1, *link.weights.shape[2:])
+        places = {place.tobytes(): np.count_nonzero(place, axis=0) for place in kernel}
+        fan_in = np.cumsum(np.sort(np.sum(list(places.values()), axis=0)))
+        bits = fan_in * connection.weight_bits
+        words[1 : len(bits) + 1] += bits // hardware.synapse.word_bits.value
+    return [int(each) for each in words]
 
 
 def input_bill(

@@ -433,3 +433,37 @@ def test_merged_pooling_stores_its_weights_once_for_all_places() -> None:
     allocation = Allocate(LOIHI1).run(PartitionLayers(LOIHI1).run(Stages.of(network).discrete))
     assert [len(core.blocks) for core in allocation.cores] == [1]
     assert len(allocation.cores[0].input_axons) == 36
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_tile_undercuts_the_quick_estimate_of_its_memory(seed: int) -> None:
+    from nmcompile.passes.partition import least_words
+
+    graph = Stages.of(random_network(seed)).discrete
+    partition = PartitionLayers(small_core(compartments=60)).run(graph)
+    for layer in graph.layers:
+        least = least_words(list(graph.into(layer.name)), LOIHI1)
+        tiling = partition.tilings[layer.name]
+        for tile, bill in enumerate(partition.bills[layer.name]):
+            channels = tiling.bounds(tile)[2]
+            assert bill.synapse_words >= least[channels.stop - channels.start]
+
+
+def test_a_wide_dense_layer_is_cut_by_its_synaptic_memory() -> None:
+    from nmcompile.ir import Network, nodes
+    from tests.networks import dense, relu
+
+    rng = np.random.default_rng(0)
+    network = Network.build(
+        [
+            nodes.Input(name="x", size=(2000,)),
+            dense(rng, "wide/linear", "x", (2000, 600)),
+            relu("wide", "wide/linear"),
+            dense(rng, "scores", "wide", (600, 3)),
+            nodes.Output(name="output", inputs=("scores",)),
+        ]
+    )
+    partition = PartitionLayers(LOIHI1).run(Stages.of(network).discrete)
+    # 64 weights take 9 words, so a core has room for 58 neurons of 2,000 inputs.
+    assert partition.n_cores == 11
+    assert max(bill.synapse_words for bill in partition.bills["wide"]) > 15_000
