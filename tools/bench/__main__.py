@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 
 import nmcompile
 from nmcompile.cli.output import print_table
-from nmcompile.host.data import Data, load_data
+from nmcompile.host.data import Data
 from nmcompile.ir.nodes import Shape
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def network(
         program = nmcompile.Program.load(path)
     nmcompile.evaluate(program, folder / "test_1000.npz", limit=2)  # compiles the kernels
     data = whole(test_set, program.encoder.input_shape) if test_set else None
-    found = nmcompile.evaluate(program, data or load_data(folder / "test_1000.npz"))
+    found = nmcompile.evaluate(program, data or folder / "test_1000.npz")
     points = 100 * found.lost
     label = f"{name}: {found.samples} test images, {steps} steps"
     floor = 100 * found.float_accuracy >= 99.0 if name == "mnist" else None
