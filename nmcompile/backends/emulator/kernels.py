@@ -4,12 +4,17 @@ Each sample runs all its steps on one thread, so that its state stays in that co
 no result depends on the number of threads; the kernels release the interpreter's lock. Currents
 and voltages are whole numbers below 2^24, so a decay is computed exactly in float64, whose
 conversion to an integer rounds toward zero as the chip does.
+
+All kernels stand in one file, because numba's cache watches no other file than a function's own.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from nmcompile.backends.emulator.lower import Lowered, Routes, Segments, Synapses
 from nmcompile.chip.arithmetic import (
@@ -19,26 +24,58 @@ from nmcompile.chip.arithmetic import (
     WEIGHT_SHIFT,
 )
 
+#: Shifts that cut a 32-bit number to a register's width: left, then back with the sign.
+_ACCUMULATOR_CUT = np.int32(31 - ACCUMULATOR_BITS)
+_CURRENT_CUT = np.int32(31 - CURRENT_BITS)
 #: The accumulator counts in units of 2^6, so its range is that much smaller.
-_HALF = 1 << (ACCUMULATOR_BITS - WEIGHT_SHIFT)
-_SPAN_MASK = 2 * _HALF - 1
-_ACCUMULATOR_HALF = 1 << ACCUMULATOR_BITS
-_ACCUMULATOR_MASK = 2 * _ACCUMULATOR_HALF - 1
-_CURRENT_HALF = 1 << CURRENT_BITS
-_CURRENT_MASK = 2 * _CURRENT_HALF - 1
+_GATHERED_CUT = np.int32(31 - ACCUMULATOR_BITS + WEIGHT_SHIFT)
+_UNIT = np.int32(WEIGHT_SHIFT)
 _NO_CURRENT_DECAY = 4095
 #: What a decay register counts in.
 _FULL = 1 << DECAY_BITS
 
 
-@njit(cache=True, inline="always")
-def _wrap_accumulator(x: int) -> int:
-    return ((x + _HALF) & _SPAN_MASK) - _HALF
+class State(NamedTuple):
+    """All that one sample remembers from step to step.
+
+    `accumulators` holds one row of compartments for each step to come that synaptic delays
+    reach; `flags` a byte a compartment, in whole words; `fired` the numbers of those that
+    fired last.
+    """
+
+    u: NDArray[np.int32]
+    v: NDArray[np.int32]
+    refractory: NDArray[np.int32]
+    accumulators: NDArray[np.int32]
+    noise_u: NDArray[np.int32]
+    noise_v: NDArray[np.int32]
+    flags: NDArray[np.uint8]
+    fired: NDArray[np.int32]
+
+
+@njit(cache=True)
+def fresh_state(lowered: Lowered, encoder_neurons: int) -> State:
+    """Everything at zero."""
+    size = len(lowered.bias)
+    noisy = size if lowered.segments.noise.any() else 0
+    # Whole words of flags, so that those without a spike are skipped eight at a time.
+    flags = (max(size, encoder_neurons) + 7) // 8 * 8
+    return State(
+        np.zeros(size, np.int32),
+        np.zeros(size, np.int32),
+        np.zeros(size, np.int32),
+        np.zeros((lowered.max_delay + 1) * size, np.int32),
+        np.zeros(noisy, np.int32),
+        np.zeros(noisy, np.int32),
+        np.zeros(flags, np.uint8),
+        np.empty(flags, np.int32),
+    )
 
 
 @njit(cache=True, inline="always")
-def _wrap_current(x: int) -> int:
-    return ((x + _CURRENT_HALF) & _CURRENT_MASK) - _CURRENT_HALF
+def _cut(x: int, by: int) -> int:
+    """`x` in a register that is `by` bits narrower than 32, which wraps around."""
+    return np.int32(np.int32(x << by) >> by)
 
 
 @njit(cache=True)
@@ -49,13 +86,11 @@ def _mix(x: np.uint64) -> np.uint64:
 
 
 @njit(cache=True)
-def _noise(seed: int, neuron: int, step: int, exponent: int, offset: int) -> int:
+def _noise_draw(seed: int, neuron: int, step: int) -> int:
     golden = np.uint64(0x9E3779B97F4A7C15)
     key = _mix(_mix(np.uint64(seed) + golden) ^ (np.uint64(neuron + 1) * golden))
     key = _mix(key ^ (np.uint64(step + 1) * np.uint64(0xD1B54A32D192ED03)))
-    value = np.int64(key % np.uint64(255)) - 127 + 64 * offset
-    size = (abs(value) << exponent) >> 7
-    return size if value >= 0 else -size
+    return np.int64(key % np.uint64(255)) - 127
 
 
 @njit(cache=True)
@@ -79,9 +114,8 @@ def _deliver(
     accumulators: np.ndarray,
     size: int,
     step: int,
-    counts: np.ndarray,
 ) -> int:
-    """Count spikes, and add their weights to the accumulators that take them in later steps.
+    """Add the weights of spikes to the accumulators that take them in later steps.
 
     Returns how many weights were added. All spikes of a step share one call, since passing
     the tables costs more than a spike.
@@ -89,7 +123,6 @@ def _deliver(
     ring = len(accumulators) // size
     events = 0
     for n in spikes:
-        counts[n] += 1
         events += routes.events[n]
         for k in range(routes.start[n], routes.start[n + 1]):
             row = routes.row[k]
@@ -118,33 +151,114 @@ def _update_simple(
     u: np.ndarray,
     v: np.ndarray,
     fired: np.ndarray,
-) -> int:
+    overflows: np.ndarray,
+) -> None:
     """Integrate and fire: no decay of the voltage, none left of the current, no refractory time.
 
-    The arrays are those of one segment; every step of the loop is in 32 bits, so that it
-    vectorises. Returns how many accumulators wrapped around.
+    The arrays are those of one segment, and every step of the loop is in 32 bits, so that it
+    vectorises. A current that fits the accumulator cannot wrap around, not even with the bias.
     """
-    changed = np.int32(0)
+    lost = np.int32(0)
     for n in range(len(v)):
         total = incoming[n]
-        kept = np.int32(_wrap_accumulator(total))
-        changed |= np.int32(kept ^ total)
-        current = np.int32(kept << WEIGHT_SHIFT)
+        kept = _cut(total, _GATHERED_CUT)
+        lost += np.int32(kept != total)
+        current = np.int32(kept << _UNIT)
         voltage = np.int32(v[n] + current + bias[n])
         voltage = max(min(voltage, vmax), vmin)
+        fires = voltage > threshold
         u[n] = current
-        v[n] = voltage
-        fired[n] = voltage > threshold
-    wrapped = 0
-    if changed:
-        for n in range(len(v)):
-            wrapped += _wrap_accumulator(incoming[n]) != incoming[n]
-    incoming[:] = 0
-    return wrapped
+        v[n] = np.int32(0) if fires else voltage
+        fired[n] = fires
+        incoming[n] = 0
+    overflows[0] += lost
+
+
+@njit(cache=True)
+def _update_current(
+    kept_u: float,
+    threshold: np.int32,
+    vmin: np.int32,
+    vmax: np.int32,
+    incoming: np.ndarray,
+    bias: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+    fired: np.ndarray,
+    overflows: np.ndarray,
+) -> None:
+    """Integrate and fire behind a synapse: the current decays, nothing else."""
+    lost_q = lost_u = lost_drive = np.int32(0)
+    for n in range(len(v)):
+        total = incoming[n]
+        kept = _cut(total, _GATHERED_CUT)
+        current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept << _UNIT))
+        limited = _cut(current, _CURRENT_CUT)
+        drive = np.int32(limited + bias[n])
+        arriving = _cut(drive, _CURRENT_CUT)
+        lost_q += np.int32(kept != total)
+        lost_u += np.int32(limited != current)
+        lost_drive += np.int32(arriving != drive)
+        voltage = np.int32(v[n] + arriving)
+        voltage = max(min(voltage, vmax), vmin)
+        fires = voltage > threshold
+        u[n] = limited
+        v[n] = np.int32(0) if fires else voltage
+        fired[n] = fires
+        incoming[n] = 0
+    overflows[0] += lost_q
+    overflows[1] += lost_u
+    overflows[2] += lost_drive
 
 
 @njit(cache=True)
 def _update_general(
+    kept_u: float,
+    kept_v: float,
+    pause: np.int32,
+    threshold: np.int32,
+    vmin: np.int32,
+    vmax: np.int32,
+    incoming: np.ndarray,
+    bias: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+    refractory: np.ndarray,
+    fired: np.ndarray,
+    overflows: np.ndarray,
+) -> None:
+    """Any registers but noise.
+
+    `kept_u` and `kept_v` are the shares that a decay leaves, `pause` the refractory delay.
+    """
+    lost_q = lost_u = lost_drive = np.int32(0)
+    for n in range(len(v)):
+        total = incoming[n]
+        kept = _cut(total, _GATHERED_CUT)
+        current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept << _UNIT))
+        limited = _cut(current, _CURRENT_CUT)
+        drive = np.int32(limited + bias[n])
+        arriving = _cut(drive, _CURRENT_CUT)
+        lost_q += np.int32(kept != total)
+        lost_u += np.int32(limited != current)
+        lost_drive += np.int32(arriving != drive)
+        voltage = np.int32(np.int32(np.float64(v[n]) * kept_v) + arriving)
+        voltage = max(min(voltage, vmax), vmin)
+        voltage = np.int32(0) if refractory[n] > 0 else voltage
+        fires = voltage > threshold
+        u[n] = limited
+        v[n] = np.int32(0) if fires else voltage
+        fired[n] = fires
+        # The counter starts after a spike and falls at the end of every step, this one included.
+        refractory[n] = max((pause if fires else refractory[n]) - np.int32(1), np.int32(0))
+        incoming[n] = 0
+    overflows[0] += lost_q
+    overflows[1] += lost_u
+    overflows[2] += lost_drive
+
+
+@njit(cache=True)
+def _update_noisy(
     kept_u: float,
     kept_v: float,
     pause: np.int32,
@@ -159,49 +273,139 @@ def _update_general(
     v: np.ndarray,
     refractory: np.ndarray,
     fired: np.ndarray,
-) -> int:
-    """Any registers; the arrays are those of one segment.
-
-    `kept_u` and `kept_v` are the shares that a decay leaves, `pause` the refractory delay.
-    Returns how many accumulators and currents wrapped around.
-    """
-    wrapped = 0
+    overflows: np.ndarray,
+) -> None:
+    """Any registers; noise of up to 2^24 is added to what was gathered, or to the drive."""
     for n in range(len(v)):
         total = np.int64(incoming[n]) * (1 << WEIGHT_SHIFT) + noise_u[n]
-        kept = ((total + _ACCUMULATOR_HALF) & _ACCUMULATOR_MASK) - _ACCUMULATOR_HALF
-        incoming[n] = 0
-        current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept))
-        limited = np.int32(_wrap_current(current))
-        u[n] = limited
+        kept = _cut(total, _ACCUMULATOR_CUT)
+        current = np.int32(np.int32(np.float64(u[n]) * kept_u) + kept)
+        limited = _cut(current, _CURRENT_CUT)
         drive = np.int32(limited + bias[n] + noise_v[n])
-        arriving = np.int32(_wrap_current(drive))
-        wrapped += (kept != total) + (limited != current) + (arriving != drive)
+        arriving = _cut(drive, _CURRENT_CUT)
+        overflows[0] += kept != total
+        overflows[1] += limited != current
+        overflows[2] += arriving != drive
         voltage = np.int32(np.int32(np.float64(v[n]) * kept_v) + arriving)
         voltage = max(min(voltage, vmax), vmin)
         voltage = np.int32(0) if refractory[n] > 0 else voltage
-        v[n] = voltage
         fires = voltage > threshold
+        u[n] = limited
+        v[n] = np.int32(0) if fires else voltage
         fired[n] = fires
-        # The counter starts after a spike and falls at the end of every step, this one included.
         refractory[n] = max((pause if fires else refractory[n]) - np.int32(1), np.int32(0))
-    return wrapped
+        incoming[n] = 0
 
 
 @njit(cache=True)
-def _draw_noise(
+def _make_noise(
     k: int,
     segments: Segments,
     neuron: np.ndarray,
+    draws: np.ndarray,
     seed: int,
     step: int,
     noise_u: np.ndarray,
     noise_v: np.ndarray,
 ) -> None:
-    """Fill the noise of a segment, on the current or on the voltage."""
+    """Fill the noise of a segment, on the current or on the voltage.
+
+    `draws` has a number for each compartment, or none: then they depend on seed, neuron and step.
+    """
     into = noise_v if segments.noise_at_voltage[k] else noise_u
     exponent, offset = segments.noise_exponent[k], segments.noise_offset[k]
     for n in range(segments.start[k], segments.stop[k]):
-        into[n] = _noise(seed, neuron[n], step, exponent, offset)
+        draw = np.int64(draws[n]) if len(draws) else _noise_draw(seed, neuron[n], step)
+        value = draw + 64 * offset
+        size = (abs(value) << exponent) >> 7
+        into[n] = size if value >= 0 else -size
+
+
+@njit(cache=True)
+def _update(
+    lowered: Lowered,
+    state: State,
+    step: int,
+    seed: int,
+    draws: np.ndarray,
+    overflows: np.ndarray,
+) -> None:
+    """All compartments of all cores; the kernel is chosen by each segment's registers."""
+    segments = lowered.segments
+    size = len(lowered.bias)
+    slot = step % (lowered.max_delay + 1) * size
+    incoming = state.accumulators[slot : slot + size]
+    u, v, refractory, flags, bias = state.u, state.v, state.refractory, state.flags, lowered.bias
+    for k in range(len(segments.start)):
+        start, stop = segments.start[k], segments.stop[k]
+        kept_u = (_FULL - 1 - segments.decay_u[k]) / _FULL
+        kept_v = (_FULL - segments.decay_v[k]) / _FULL
+        pause = np.int32(segments.refractory[k])
+        threshold = np.int32(segments.threshold[k])
+        vmin, vmax = np.int32(segments.vmin[k]), np.int32(segments.vmax[k])
+        lost = overflows[segments.layer[k]]
+        if segments.noise[k]:
+            _make_noise(
+                k, segments, lowered.neuron, draws, seed, step, state.noise_u, state.noise_v
+            )
+            _update_noisy(
+                kept_u,
+                kept_v,
+                pause,
+                threshold,
+                vmin,
+                vmax,
+                incoming[start:stop],
+                bias[start:stop],
+                state.noise_u[start:stop],
+                state.noise_v[start:stop],
+                u[start:stop],
+                v[start:stop],
+                refractory[start:stop],
+                flags[start:stop],
+                lost,
+            )
+        elif segments.decay_v[k] or pause > 1:
+            _update_general(
+                kept_u,
+                kept_v,
+                pause,
+                threshold,
+                vmin,
+                vmax,
+                incoming[start:stop],
+                bias[start:stop],
+                u[start:stop],
+                v[start:stop],
+                refractory[start:stop],
+                flags[start:stop],
+                lost,
+            )
+        elif segments.decay_u[k] == _NO_CURRENT_DECAY:
+            _update_simple(
+                threshold,
+                vmin,
+                vmax,
+                incoming[start:stop],
+                bias[start:stop],
+                u[start:stop],
+                v[start:stop],
+                flags[start:stop],
+                lost,
+            )
+        else:
+            _update_current(
+                kept_u,
+                threshold,
+                vmin,
+                vmax,
+                incoming[start:stop],
+                bias[start:stop],
+                u[start:stop],
+                v[start:stop],
+                flags[start:stop],
+                lost,
+            )
 
 
 @njit(cache=True)
@@ -230,13 +434,47 @@ def _count_by_segment(fired: np.ndarray, segments: Segments, layer_spikes: np.nd
 
 
 @njit(cache=True)
-def _mark(fired: np.ndarray, probed: np.ndarray, spikes: np.ndarray, size: int) -> None:
-    """Set the spikes of probed compartments."""
-    raised = np.zeros(size, np.bool_)
-    for i in range(len(fired)):
-        raised[fired[i]] = True
-    for p in range(len(probed)):
-        spikes[p] = raised[probed[p]]
+def _step(
+    lowered: Lowered,
+    state: State,
+    step: int,
+    seed: int,
+    draws: np.ndarray,
+    layer_spikes: np.ndarray,
+    overflows: np.ndarray,
+) -> tuple[int, int]:
+    """One step of all cores; how many compartments fired, and how many weights were added."""
+    _update(lowered, state, step, seed, draws, overflows)
+    n_fired = _collect(state.flags, state.flags.view(np.uint64), state.fired)
+    fired = state.fired[:n_fired]
+    _count_by_segment(fired, lowered.segments, layer_spikes)
+    events = _deliver(
+        fired, lowered.routes, lowered.synapses, state.accumulators, len(lowered.bias), step
+    )
+    return n_fired, events
+
+
+@njit(cache=True)
+def _record(
+    state: State,
+    n_fired: int,
+    probed: np.ndarray,
+    spikes: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+) -> None:
+    """What one step left in the probed compartments; arrays without width are not asked for."""
+    if len(spikes):
+        for i in range(n_fired):
+            state.flags[state.fired[i]] = 1
+        for p in range(len(spikes)):
+            spikes[p] = state.flags[probed[p]] != 0
+        for i in range(n_fired):
+            state.flags[state.fired[i]] = 0
+    for p in range(len(u)):
+        u[p] = state.u[probed[p]]
+    for p in range(len(v)):
+        v[p] = state.v[probed[p]]
 
 
 @njit(cache=True, nogil=True)
@@ -265,102 +503,94 @@ def run_samples(
     seeds : (samples,) int64, of the noise
     counts, voltages : (samples, compartments) int32, spikes and final voltage; filled in
     encoder_counts : (samples, encoder neurons) int32; filled in
-    layer_spikes, overflows : (samples, layers + 1) int64; filled in
+    layer_spikes : (samples, layers + 1) int64; filled in
     events : (samples,) int64; filled in
+    overflows : (samples, layers + 1, 3) int64, of accumulator, current, drive; filled in
     probed : (probed compartments,) int64
     probe_spikes, probe_u, probe_v : (samples, steps, probed or 0); filled in
     """
-    size = len(lowered.bias)
-    segments = lowered.segments
+    no_draws = np.zeros(0, np.int32)
     for s in range(len(currents)):
-        u = np.zeros(size, np.int32)
-        v = np.zeros(size, np.int32)
-        refractory = np.zeros(size, np.int32)
-        noise_u = np.zeros(size, np.int32)
-        noise_v = np.zeros(size, np.int32)
-        accumulators = np.zeros((lowered.max_delay + 1) * size, np.int32)
         active = np.flatnonzero(currents[s])
         drive = currents[s][active]
         encoder_v = np.full(len(active), encoder_threshold // 2, np.int64)
-        # Whole words of flags, so that those without a spike are skipped eight at a time.
-        flags = np.zeros((max(size, len(active)) + 7) // 8 * 8, np.uint8)
-        words = flags.view(np.uint64)
-        fired = np.empty(len(flags), np.int32)
+        state = fresh_state(lowered, len(active))
+        words = state.flags.view(np.uint64)
         for step in range(steps):
-            slot = step % (lowered.max_delay + 1) * size
-            incoming = accumulators[slot : slot + size]
-            for k in range(len(segments.start)):
-                start, stop = segments.start[k], segments.stop[k]
-                if (
-                    segments.decay_u[k] == _NO_CURRENT_DECAY
-                    and segments.decay_v[k] == 0
-                    and segments.refractory[k] == 1
-                    and segments.noise[k] == 0
-                ):
-                    wrapped = _update_simple(
-                        np.int32(segments.threshold[k]),
-                        np.int32(segments.vmin[k]),
-                        np.int32(segments.vmax[k]),
-                        incoming[start:stop],
-                        lowered.bias[start:stop],
-                        u[start:stop],
-                        v[start:stop],
-                        flags[start:stop],
-                    )
-                else:
-                    if segments.noise[k]:
-                        _draw_noise(k, segments, lowered.neuron, seeds[s], step, noise_u, noise_v)
-                    wrapped = _update_general(
-                        (_FULL - 1 - segments.decay_u[k]) / _FULL,
-                        (_FULL - segments.decay_v[k]) / _FULL,
-                        np.int32(segments.refractory[k]),
-                        np.int32(segments.threshold[k]),
-                        np.int32(segments.vmin[k]),
-                        np.int32(segments.vmax[k]),
-                        incoming[start:stop],
-                        lowered.bias[start:stop],
-                        noise_u[start:stop],
-                        noise_v[start:stop],
-                        u[start:stop],
-                        v[start:stop],
-                        refractory[start:stop],
-                        flags[start:stop],
-                    )
-                overflows[s, segments.layer[k]] += wrapped
-            n_fired = _collect(flags, words, fired)
-            _count_by_segment(fired[:n_fired], segments, layer_spikes[s])
-            for i in range(n_fired):
-                v[fired[i]] = 0
-            events[s] += _deliver(
-                fired[:n_fired],
-                lowered.routes,
-                lowered.synapses,
-                accumulators,
-                size,
-                step,
-                counts[s],
+            n_fired, added = _step(
+                lowered, state, step, seeds[s], no_draws, layer_spikes[s], overflows[s]
             )
-            if probe_spikes.shape[2]:
-                _mark(fired[:n_fired], probed, probe_spikes[s, step], size)
+            events[s] += added
+            for i in range(n_fired):
+                counts[s, state.fired[i]] += 1
+            _record(
+                state, n_fired, probed, probe_spikes[s, step], probe_u[s, step], probe_v[s, step]
+            )
             for e in range(len(active)):
                 voltage = encoder_v[e] + drive[e]
                 fires = voltage >= encoder_threshold
                 encoder_v[e] = voltage - encoder_threshold * fires
-                flags[e] = fires
-            n_fired = _collect(flags, words, fired)
+                state.flags[e] = fires
+            n_fired = _collect(state.flags, words, state.fired)
             for i in range(n_fired):
-                fired[i] = active[fired[i]]
+                neuron = active[state.fired[i]]
+                state.fired[i] = neuron
+                encoder_counts[s, neuron] += 1
             events[s] += _deliver(
-                fired[:n_fired],
+                state.fired[:n_fired],
                 lowered.encoder_routes,
                 lowered.synapses,
-                accumulators,
-                size,
+                state.accumulators,
+                len(lowered.bias),
                 step,
-                encoder_counts[s],
             )
-            for p in range(probe_u.shape[2]):
-                probe_u[s, step, p] = u[probed[p]]
-            for p in range(probe_v.shape[2]):
-                probe_v[s, step, p] = v[probed[p]]
-        voltages[s] = v
+        voltages[s] = state.v
+
+
+@njit(cache=True, nogil=True)
+def run_steps(
+    lowered: Lowered,
+    state: State,
+    first: int,
+    seed: int,
+    draws: np.ndarray,
+    host_start: np.ndarray,
+    host_neuron: np.ndarray,
+    layer_spikes: np.ndarray,
+    overflows: np.ndarray,
+    probed: np.ndarray,
+    probe_spikes: np.ndarray,
+    probe_u: np.ndarray,
+    probe_v: np.ndarray,
+) -> tuple[int, int]:
+    """Run one sample on from a state, with spikes that the host sends.
+
+    Parameters
+    ----------
+    first : number of the first step
+    draws : (steps, compartments) int32 in -127..127 for the noise; or (steps, 0), keyed
+    host_start : (steps + 1,) int64; the host sends host_neuron[host_start[i]:host_start[i + 1]]
+        in step i, and the chip takes them in the next
+    layer_spikes, overflows : (layers + 1,) and (layers + 1, 3) int64; added to
+    probed, probe_spikes, probe_u, probe_v : as in `run_samples`, without its first axis
+
+    Returns
+    -------
+    How many compartments fired in the last step (their numbers are in `state.fired`), and how
+    many weights were added.
+    """
+    n_fired = events = 0
+    for i in range(len(host_start) - 1):
+        n_fired, added = _step(
+            lowered, state, first + i, seed, draws[i], layer_spikes, overflows
+        )
+        _record(state, n_fired, probed, probe_spikes[i], probe_u[i], probe_v[i])
+        events += added + _deliver(
+            host_neuron[host_start[i] : host_start[i + 1]],
+            lowered.encoder_routes,
+            lowered.synapses,
+            state.accumulators,
+            len(lowered.bias),
+            first + i,
+        )
+    return n_fired, events

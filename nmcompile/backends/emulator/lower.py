@@ -150,40 +150,55 @@ def _segments(
 def _synapses(
     cores: Sequence[Core],
 ) -> tuple[NDArray[np.int64], Synapses, list[NDArray[np.int64]]]:
-    """Row starts, runs, and for each core the first row of each block."""
-    weights: list[NDArray[np.int16]] = []
-    targets: list[IntArray] = []
-    delays: list[IntArray] = []
-    row_lengths: list[IntArray] = []
+    """Row starts, runs, and for each core the first row of each block.
+
+    Core by core, since on a full chip temporary arrays of all synapses would outweigh the rest.
+    """
+    parts: list[Synapses] = []
     block_rows: list[NDArray[np.int64]] = []
-    rows = 0
+    rows = runs = weights = 0
     for core in cores:
-        blocks = core.blocks
-        lengths = np.repeat(blocks.length, blocks.atoms).astype(np.int64)
-        order = _block_order(blocks.start, blocks.atoms.astype(np.int64) * blocks.length)
-        exponent = np.repeat(
-            core.formats.exponent[blocks.format].astype(np.int64),
-            blocks.atoms.astype(np.int64) * blocks.length,
+        part = _core_synapses(core)
+        block_rows.append(rows + _first_rows(core))
+        parts.append(
+            part._replace(
+                row_start=part.row_start[:-1] + runs,
+                first=part.first + weights,
+            )
         )
-        mantissa = core.synapses.mantissa[order].astype(np.int64)
-        shifted = np.where(
-            exponent >= 0,
-            mantissa << np.maximum(exponent, 0),
-            mantissa >> np.maximum(-exponent, 0),
-        )
-        weights.append(shifted.astype(np.int16))
-        targets.append(core.synapses.target[order].astype(np.int32))
-        delays.append(core.synapses.delay[order].astype(np.int32))
-        row_lengths.append(lengths)
-        block_rows.append(rows + np.concatenate([[0], np.cumsum(blocks.atoms)]).astype(np.int64))
-        rows += len(lengths)
-    row_start, runs = _runs(
-        np.concatenate(weights),
-        np.concatenate(targets),
-        np.concatenate(delays),
-        np.concatenate([[0], np.cumsum(np.concatenate(row_lengths))]).astype(np.int64),
+        rows += len(part.row_start) - 1
+        runs += len(part.first)
+        weights += len(part.weights)
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in Synapses._fields
+    }
+    columns["row_start"] = np.append(columns["row_start"], runs)
+    joined = Synapses(**columns)
+    return joined.row_start, joined, block_rows
+
+
+def _first_rows(core: Core) -> NDArray[np.int64]:
+    """(blocks + 1,) number of each block's first row within its core."""
+    return np.concatenate([[0], np.cumsum(core.blocks.atoms)]).astype(np.int64)
+
+
+def _core_synapses(core: Core) -> Synapses:
+    """The rows of one core's blocks, in order of blocks and atoms."""
+    blocks = core.blocks
+    sizes = blocks.atoms.astype(np.int64) * blocks.length
+    order = _block_order(blocks.start, sizes)
+    exponent = np.repeat(core.formats.exponent[blocks.format].astype(np.int32), sizes)
+    mantissa = core.synapses.mantissa[order].astype(np.int32)
+    shifted = np.where(
+        exponent >= 0, mantissa << np.maximum(exponent, 0), mantissa >> np.maximum(-exponent, 0)
     )
-    return row_start, runs, block_rows
+    lengths = np.repeat(blocks.length, blocks.atoms).astype(np.int64)
+    return _runs(
+        shifted.astype(np.int16),
+        core.synapses.target[order],
+        core.synapses.delay[order],
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    )
 
 
 def _block_order(start: IntArray, sizes: IntArray) -> NDArray[np.int64]:
@@ -195,20 +210,20 @@ def _block_order(start: IntArray, sizes: IntArray) -> NDArray[np.int64]:
 
 def _runs(
     weights: NDArray[np.int16], targets: IntArray, delays: IntArray, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], Synapses]:
+) -> Synapses:
     """Cut rows into runs of consecutive targets; runs of zeros only are dropped."""
     total = len(weights)
     fresh = np.zeros(total + 1, bool)
     fresh[rows] = True
-    fresh[1:total] |= (np.diff(targets) != 1) | (np.diff(delays) != 0)
+    follows = targets[1:].astype(np.int32) == targets[:-1].astype(np.int32) + 1
+    fresh[1:total] |= ~follows | (delays[1:] != delays[:-1])
     first = np.flatnonzero(fresh[:total])
     length = np.diff(np.append(first, total))
     if total:
-        live = np.add.reduceat((weights != 0).astype(np.int64), first) > 0
+        live = np.logical_or.reduceat(weights != 0, first)
         first, length = first[live], length[live]
-    row_start = np.searchsorted(first, rows).astype(np.int64)
-    return row_start, Synapses(
-        row_start=row_start,
+    return Synapses(
+        row_start=np.searchsorted(first, rows).astype(np.int64),
         target=targets[first].astype(np.int32),
         length=length.astype(np.int32),
         first=first.astype(np.int64),

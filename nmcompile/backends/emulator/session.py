@@ -113,7 +113,7 @@ class EmulatorSession:
         encoder_counts = np.zeros(currents.shape, np.int32)
         voltages = np.zeros((samples, size), np.int32)
         layer_spikes = np.zeros((samples, layers + 1), np.int64)
-        overflows = np.zeros((samples, layers + 1), np.int64)
+        overflows = np.zeros((samples, layers + 1, 3), np.int64)
         events = np.zeros(samples, np.int64)
         seeds = self.seed + self.samples_run + np.arange(samples)
         wanted = _Wanted(program, probes)
