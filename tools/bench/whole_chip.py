@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,8 @@ DECAY_U, DECAY_V, REFRACTORY = 819, 41, 2
 LEAK = DECAY_V / 4096
 THRESHOLD_MANTISSA = 15_000
 BIAS_EXPONENT = 3
-#: Rates in Hz that biases alone would give, spread evenly.
-RATES = (3.25, 16.75)
+#: Rates in Hz that biases alone would give, spread evenly; and those of a chip busy with events.
+RATES, BUSY_RATES = (3.25, 16.75), (50.0, 150.0)
 #: Populations that share a block have up to so many neurons, and rows so long.
 ATOMS, SHARED_LENGTH = 32, 772
 #: Axons from populations into each core.
@@ -64,13 +65,16 @@ class Size:
         return self.chips * self.cores * self.compartments
 
 
-def whole_chip(kind: str, size: Size, seed: int = 0) -> Program:
+def whole_chip(
+    kind: str, size: Size, *, rates: tuple[float, float] = RATES, seed: int = 0
+) -> Program:
     """A verified Program.
 
     Parameters
     ----------
     kind : "stored" for rows that one neuron each uses, "shared" for blocks that several
         populations use, each on other compartments
+    rates : lowest and highest in Hz that the biases alone would give
     """
     hardware = load_hardware("loihi1")
     rng = np.random.default_rng(seed)
@@ -82,7 +86,7 @@ def whole_chip(kind: str, size: Size, seed: int = 0) -> Program:
             profiles=Profiles.from_rows([(DECAY_U, DECAY_V, REFRACTORY, 0)]),
             thresholds=Thresholds.from_rows([(THRESHOLD_MANTISSA,)]),
             formats=Formats.from_rows([(0, WEIGHT_BITS, MIXED, 0, 0, 1)]),
-            compartments=_compartments(size.compartments, number, kind, rng),
+            compartments=_compartments(size.compartments, number, kind, rates, rng),
             blocks=inputs[number][0],
             synapses=inputs[number][1],
             input_axons=inputs[number][2],
@@ -220,7 +224,7 @@ def _outputs(sources: IntArray, kind: int, per_core: int, places: int) -> list[O
             core=target[order[start:stop]],
             axon=axon[order[start:stop]],
         )
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+        for start, stop in pairwise(edges)
     ]
 
 
@@ -235,8 +239,10 @@ def _synapses(rows: int, length: int, rng: np.random.Generator) -> Synapses:
     )
 
 
-def _compartments(count: int, core: int, kind: str, rng: np.random.Generator) -> Compartments:
-    period = 1000 / rng.uniform(*RATES, count)
+def _compartments(
+    count: int, core: int, kind: str, rates: tuple[float, float], rng: np.random.Generator
+) -> Compartments:
+    period = 1000 / rng.uniform(*rates, count)
     drive = (
         (THRESHOLD_MANTISSA << THRESHOLD_SHIFT)
         * LEAK
@@ -275,9 +281,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.bench.whole_chip")
     parser.add_argument("kind", choices=("stored", "shared"))
     parser.add_argument("--chips", type=int, default=1)
+    parser.add_argument("--busy", action="store_true", help="about 100 Hz instead of 10")
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
-    program = whole_chip(options.kind, Size(chips=options.chips))
+    program = whole_chip(
+        options.kind, Size(options.chips), rates=BUSY_RATES if options.busy else RATES
+    )
     program.save(options.out)
     print(
         f"{options.out}: {len(program.cores)} cores, {stored_synapses(program):,} stored synapses, "
