@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-keras test-reference test-oldest test-newest bench lint format docs figures lock clean
+.PHONY: help demo test test-all test-keras test-reference test-oldest test-newest bench bench-first-path bench-speed bench-sides lint format docs figures lock clean
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,9 +54,36 @@ test-newest: ## The tests on Python 3.13 with NumPy 2
 	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest pytest-cov hypothesis
 	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference"
 
-bench: $(VENV)/.demo ## Measure speed and accuracy; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
-	$(BIN)/python -m tools.bench $(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION),--fashion $(FASHION))
-	$(if $(DOCS),$(BIN)/python -m tools.bench.page)
+bench: bench-first-path bench-speed ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
+
+bench-first-path: $(VENV)/.demo ## Measure start, size, and accuracy of the shipped networks
+	$(BIN)/python -m tools.bench.first_path $(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION),--fashion $(FASHION))
+	$(PAGE)
+
+bench-speed: $(VENV)/.demo bench-sides ## Measure the emulator beside nengo-loihi, Lava and PyTorch, and on whole chips
+	$(BIN)/python -m tools.bench.speed $(if $(MNIST),--mnist $(MNIST))
+	$(PAGE)
+
+PAGE = $(if $(DOCS),$(BIN)/python -m tools.bench.page)
+
+bench-sides: $(VENV)-reference/.bench $(VENV)-lava/.bench $(VENV)-torch/.bench ## Install what bench-speed compares with (about 2 GB)
+
+# A side whose Python is missing is left out of the benchmark, in one sentence.
+$(VENV)-reference/.bench: requirements/reference.txt
+	@$(call side,reference,$(PYTHON311),nengo-loihi)
+
+$(VENV)-lava/.bench: requirements/lava.txt
+	@$(call side,lava,$(PYTHON310),Lava)
+
+$(VENV)-torch/.bench: requirements/torch.txt
+	@$(call side,torch,$(PYTHON311),PyTorch)
+
+define side
+if ! $(2) -c '' 2>/dev/null; then echo "There is no $(2), so $(3) is left out."; \
+elif $(2) -m venv $(VENV)-$(1) && $(VENV)-$(1)/bin/python -m pip --disable-pip-version-check \
+	install --quiet --requirement requirements/$(1).txt; then touch $@; \
+else echo "$(3) cannot be installed, so it is left out."; fi
+endef
 
 lint: $(VENV)/.dev ## ruff, mypy and the rule that imports go down only
 	$(BIN)/python -m ruff check .

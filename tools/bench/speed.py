@@ -58,7 +58,7 @@ def fresh(program: Path, *options: str) -> dict[str, Any]:
     """What `tools.bench.fresh` measures of a Program."""
     command = [sys.executable, "-m", "tools.bench.fresh", str(program), *options]
     return dict(
-        json.loads(subprocess.run(command, capture_output=True, check=True, cwd=ROOT).stdout)
+        json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout)
     )
 
 
@@ -134,7 +134,7 @@ def mnist(folder: Path, test_set: Path | None) -> Iterator[Figure]:
         begin = time.perf_counter()
         done = subprocess.run(
             command,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             check=True,
             cwd=ROOT,
             env={**os.environ, "NUMBA_CACHE_DIR": str(folder / "kernels")},

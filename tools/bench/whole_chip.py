@@ -42,7 +42,7 @@ LARGEST_WEIGHT = 100
 DECAY_U, DECAY_V, REFRACTORY = 819, 41, 2
 LEAK = DECAY_V / 4096
 THRESHOLD_MANTISSA = 15_000
-BIAS_EXPONENT = 3
+BIAS_EXPONENT = 6
 #: Rates in Hz that biases alone would give, spread evenly; and those of a chip busy with events.
 RATES, BUSY_RATES = (3.25, 16.75), (50.0, 150.0)
 #: Populations that share a block have up to so many neurons, and rows so long.
