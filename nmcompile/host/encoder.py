@@ -54,7 +54,9 @@ def encoder_currents(encoder: Encoder, x: FloatArray) -> NDArray[np.int64]:
 
 def _host_layer(layer: HostConv, value: NDArray[np.float64]) -> NDArray[np.float64]:
     """(samples, outputs) of one integer layer; whole numbers in float64."""
-    gathered = np.where(layer.view >= 0, value[:, layer.view], 0)
+    gathered = value[:, layer.view]
+    if (layer.view < 0).any():
+        gathered[:, layer.view < 0] = 0
     kh, kw = layer.weights.shape[:2]
     patches = windows(pad(gathered, layer.padding), (kh, kw), layer.stride, layer.dilation)
     samples, rows, cols, channels = patches.shape[:4]
@@ -70,8 +72,10 @@ def _host_layer(layer: HostConv, value: NDArray[np.float64]) -> NDArray[np.float
         )
         kernel = expand_groups(layer.weights.astype(np.float64), layer.groups)
         result = unfolded @ kernel.reshape(kh * kw * channels, layer.weights.shape[3])
-    result = result.reshape(samples, len(layer.bias)) + layer.bias
-    return np.floor_divide(np.clip(result, 0, float(layer.ceiling)), 2.0**layer.shift)
+    result = result.reshape(samples, len(layer.bias))
+    result += layer.bias
+    np.clip(result, 0, float(layer.ceiling), out=result)
+    return np.floor(result * 2.0**-layer.shift) if layer.shift else result
 
 
 def encoder_spikes(encoder: Encoder, currents: NDArray[np.int64], steps: int) -> NDArray[np.bool_]:

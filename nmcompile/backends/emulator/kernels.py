@@ -10,13 +10,20 @@ All kernels stand in one file, because numba's cache watches no other file than 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nmcompile.backends.emulator.lower import Lowered, Routes, Segments, Synapses
+from nmcompile.backends.emulator.lower import (
+    RUN_LANES,
+    SHORT_RUN,
+    Column,
+    Lowered,
+    Routes,
+    Synapses,
+)
 from nmcompile.chip.arithmetic import (
     ACCUMULATOR_BITS,
     CURRENT_BITS,
@@ -30,6 +37,8 @@ _CURRENT_CUT = np.int32(31 - CURRENT_BITS)
 #: The accumulator counts in units of 2^6, so its range is that much smaller.
 _GATHERED_CUT = np.int32(31 - ACCUMULATOR_BITS + WEIGHT_SHIFT)
 _UNIT = np.int32(WEIGHT_SHIFT)
+_LANE_BITS = np.uint64(RUN_LANES.bit_length() - 1)
+_LANES_LESS_1 = np.uint64(RUN_LANES - 1)
 _NO_CURRENT_DECAY = 4095
 #: What a decay register counts in.
 _FULL = 1 << DECAY_BITS
@@ -46,7 +55,7 @@ class State(NamedTuple):
     u: NDArray[np.int32]
     v: NDArray[np.int32]
     refractory: NDArray[np.int32]
-    accumulators: NDArray[np.int32]
+    accumulators: NDArray[Any]
     noise_u: NDArray[np.int32]
     noise_v: NDArray[np.int32]
     flags: NDArray[np.uint8]
@@ -57,18 +66,18 @@ class State(NamedTuple):
 def fresh_state(lowered: Lowered, encoder_neurons: int) -> State:
     """Everything at zero."""
     size = len(lowered.bias)
-    noisy = size if lowered.segments.noise.any() else 0
+    noisy = size if lowered.segments[:, Column.NOISE].any() else 0
     # Whole words of flags, so that those without a spike are skipped eight at a time.
     flags = (max(size, encoder_neurons) + 7) // 8 * 8
     return State(
         np.zeros(size, np.int32),
         np.zeros(size, np.int32),
         np.zeros(size, np.int32),
-        np.zeros((lowered.max_delay + 1) * size, np.int32),
+        np.zeros((lowered.max_delay + 1) * size + RUN_LANES, lowered.accumulator.dtype),
         np.zeros(noisy, np.int32),
         np.zeros(noisy, np.int32),
         np.zeros(flags, np.uint8),
-        np.empty(flags, np.int32),
+        np.empty(flags + 1, np.int32),
     )
 
 
@@ -94,19 +103,6 @@ def _noise_draw(seed: int, neuron: int, step: int) -> int:
 
 
 @njit(cache=True)
-def _add_run(
-    accumulators: np.ndarray,
-    target: np.uint64,
-    weights: np.ndarray,
-    first: np.uint64,
-    length: np.uint64,
-) -> None:
-    """Add a run of weights to a run of accumulators; unsigned indices let it vectorise."""
-    for i in range(length):
-        accumulators[target + i] += weights[first + i]
-
-
-@njit(cache=True)
 def _deliver(
     spikes: np.ndarray,
     routes: Routes,
@@ -117,28 +113,42 @@ def _deliver(
 ) -> int:
     """Add the weights of spikes to the accumulators that take them in later steps.
 
-    Returns how many weights were added. All spikes of a step share one call, since passing
-    the tables costs more than a spike.
+    Returns how many synapses were met. All spikes of a step share one call, since passing
+    the tables costs more than a spike. Unsigned indices let the additions vectorise, and a
+    length that is plainly a multiple of the lanes leaves no rest to add one by one.
     """
-    ring = len(accumulators) // size
+    starts, hops, runs, weights = routes.start, routes.hops, synapses.runs, synapses.weights
+    ring = (len(accumulators) - RUN_LANES) // size
     events = 0
     for n in spikes:
         events += routes.events[n]
-        for k in range(routes.start[n], routes.start[n + 1]):
-            row = routes.row[k]
-            base = routes.base[k]
-            for r in range(synapses.row_start[row], synapses.row_start[row + 1]):
-                slot = 0
+        for k in range(starts[n], starts[n + 1]):
+            base = hops[k, 2]
+            for r in range(hops[k, 0], hops[k, 1]):
+                place = base + runs[r, 0]
                 if ring > 1:
-                    slot = (step + 1 + synapses.delay[r]) % ring * size
-                _add_run(
-                    accumulators,
-                    np.uint64(slot + base + synapses.target[r]),
-                    synapses.weights,
-                    np.uint64(synapses.first[r]),
-                    np.uint64(synapses.length[r]),
-                )
+                    place += (step + 1 + runs[r, 3]) % ring * size
+                to, first = np.uint64(place), np.uint64(runs[r, 2])
+                length = np.uint64(runs[r, 1])
+                if length < SHORT_RUN:
+                    for i in range(length):
+                        accumulators[to + i] += weights[first + i]
+                else:
+                    for i in range((length + _LANES_LESS_1) >> _LANE_BITS << _LANE_BITS):
+                        accumulators[to + i] += weights[first + i]
     return events
+
+
+@njit(cache=True)
+def add_by_sign(routes: Routes, synapses: Synapses, up: np.ndarray, down: np.ndarray) -> None:
+    """Add the sizes of all positive and all negative weights into each compartment."""
+    for hop in range(len(routes.hops)):
+        for r in range(routes.hops[hop, 0], routes.hops[hop, 1]):
+            to, first = routes.hops[hop, 2] + synapses.runs[r, 0], synapses.runs[r, 2]
+            for i in range(synapses.runs[r, 1]):
+                weight = np.int64(synapses.weights[first + i])
+                up[to + i] += max(weight, 0)
+                down[to + i] += max(-weight, 0)
 
 
 @njit(cache=True)
@@ -160,7 +170,7 @@ def _update_simple(
     """
     lost = np.int32(0)
     for n in range(len(v)):
-        total = incoming[n]
+        total = np.int32(incoming[n])
         kept = _cut(total, _GATHERED_CUT)
         lost += np.int32(kept != total)
         current = np.int32(kept << _UNIT)
@@ -170,7 +180,7 @@ def _update_simple(
         u[n] = current
         v[n] = np.int32(0) if fires else voltage
         fired[n] = fires
-        incoming[n] = 0
+    incoming[:] = 0
     overflows[0] += lost
 
 
@@ -190,7 +200,7 @@ def _update_current(
     """Integrate and fire behind a synapse: the current decays, nothing else."""
     lost_q = lost_u = lost_drive = np.int32(0)
     for n in range(len(v)):
-        total = incoming[n]
+        total = np.int32(incoming[n])
         kept = _cut(total, _GATHERED_CUT)
         current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept << _UNIT))
         limited = _cut(current, _CURRENT_CUT)
@@ -205,7 +215,7 @@ def _update_current(
         u[n] = limited
         v[n] = np.int32(0) if fires else voltage
         fired[n] = fires
-        incoming[n] = 0
+    incoming[:] = 0
     overflows[0] += lost_q
     overflows[1] += lost_u
     overflows[2] += lost_drive
@@ -233,7 +243,7 @@ def _update_general(
     """
     lost_q = lost_u = lost_drive = np.int32(0)
     for n in range(len(v)):
-        total = incoming[n]
+        total = np.int32(incoming[n])
         kept = _cut(total, _GATHERED_CUT)
         current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept << _UNIT))
         limited = _cut(current, _CURRENT_CUT)
@@ -251,7 +261,7 @@ def _update_general(
         fired[n] = fires
         # The counter starts after a spike and falls at the end of every step, this one included.
         refractory[n] = max((pause if fires else refractory[n]) - np.int32(1), np.int32(0))
-        incoming[n] = 0
+    incoming[:] = 0
     overflows[0] += lost_q
     overflows[1] += lost_u
     overflows[2] += lost_drive
@@ -300,7 +310,7 @@ def _update_noisy(
 @njit(cache=True)
 def _make_noise(
     k: int,
-    segments: Segments,
+    segments: np.ndarray,
     neuron: np.ndarray,
     draws: np.ndarray,
     seed: int,
@@ -312,9 +322,9 @@ def _make_noise(
 
     `draws` has a number for each compartment, or none: then they depend on seed, neuron and step.
     """
-    into = noise_v if segments.noise_at_voltage[k] else noise_u
-    exponent, offset = segments.noise_exponent[k], segments.noise_offset[k]
-    for n in range(segments.start[k], segments.stop[k]):
+    into = noise_v if segments[k, Column.NOISE_AT_VOLTAGE] else noise_u
+    exponent, offset = segments[k, Column.NOISE_EXPONENT], segments[k, Column.NOISE_OFFSET]
+    for n in range(segments[k, Column.START], segments[k, Column.STOP]):
         draw = np.int64(draws[n]) if len(draws) else _noise_draw(seed, neuron[n], step)
         value = draw + 64 * offset
         size = (abs(value) << exponent) >> 7
@@ -336,15 +346,15 @@ def _update(
     slot = step % (lowered.max_delay + 1) * size
     incoming = state.accumulators[slot : slot + size]
     u, v, refractory, flags, bias = state.u, state.v, state.refractory, state.flags, lowered.bias
-    for k in range(len(segments.start)):
-        start, stop = segments.start[k], segments.stop[k]
-        kept_u = (_FULL - 1 - segments.decay_u[k]) / _FULL
-        kept_v = (_FULL - segments.decay_v[k]) / _FULL
-        pause = np.int32(segments.refractory[k])
-        threshold = np.int32(segments.threshold[k])
-        vmin, vmax = np.int32(segments.vmin[k]), np.int32(segments.vmax[k])
-        lost = overflows[segments.layer[k]]
-        if segments.noise[k]:
+    for k in range(len(segments)):
+        start, stop = segments[k, Column.START], segments[k, Column.STOP]
+        kept_u = (_FULL - 1 - segments[k, Column.DECAY_U]) / _FULL
+        kept_v = (_FULL - segments[k, Column.DECAY_V]) / _FULL
+        pause = np.int32(segments[k, Column.REFRACTORY])
+        threshold = np.int32(segments[k, Column.THRESHOLD])
+        vmin, vmax = np.int32(segments[k, Column.VMIN]), np.int32(segments[k, Column.VMAX])
+        lost = overflows[segments[k, Column.LAYER]]
+        if segments[k, Column.NOISE]:
             _make_noise(
                 k, segments, lowered.neuron, draws, seed, step, state.noise_u, state.noise_v
             )
@@ -365,7 +375,7 @@ def _update(
                 flags[start:stop],
                 lost,
             )
-        elif segments.decay_v[k] or pause > 1:
+        elif segments[k, Column.DECAY_V] or pause > 1:
             _update_general(
                 kept_u,
                 kept_v,
@@ -381,7 +391,7 @@ def _update(
                 flags[start:stop],
                 lost,
             )
-        elif segments.decay_u[k] == _NO_CURRENT_DECAY:
+        elif segments[k, Column.DECAY_U] == _NO_CURRENT_DECAY:
             _update_simple(
                 threshold,
                 vmin,
@@ -410,27 +420,29 @@ def _update(
 
 @njit(cache=True)
 def _collect(flags: np.ndarray, words: np.ndarray, fired: np.ndarray) -> int:
-    """Numbers of the raised flags into `fired`; how many there are. Lowers all flags."""
+    """Numbers of the raised flags into `fired`; how many there are. Lowers all flags.
+
+    Every number of a word with a flag is written, and the next overwrites it where its flag is
+    down: a branch would be guessed wrong too often.
+    """
     count = 0
     for w in range(len(words)):
         if words[w]:
             for n in range(8 * w, 8 * w + 8):
-                if flags[n]:
-                    fired[count] = n
-                    count += 1
+                fired[count] = n
+                count += flags[n]
             words[w] = 0
     return count
 
 
 @njit(cache=True)
-def _count_by_segment(fired: np.ndarray, segments: Segments, layer_spikes: np.ndarray) -> None:
+def _count_by_segment(fired: np.ndarray, segments: np.ndarray, layer_spikes: np.ndarray) -> None:
     """Add spikes, whose neurons ascend, to the counts of their layers."""
-    i = 0
-    for k in range(len(segments.start)):
-        first = i
-        while i < len(fired) and fired[i] < segments.stop[k]:
-            i += 1
-        layer_spikes[segments.layer[k]] += i - first
+    first = 0
+    for k in range(len(segments)):
+        last = first + np.searchsorted(fired[first:], segments[k, Column.STOP])
+        layer_spikes[segments[k, Column.LAYER]] += last - first
+        first = last
 
 
 @njit(cache=True)
@@ -581,9 +593,7 @@ def run_steps(
     """
     n_fired = events = 0
     for i in range(len(host_start) - 1):
-        n_fired, added = _step(
-            lowered, state, first + i, seed, draws[i], layer_spikes, overflows
-        )
+        n_fired, added = _step(lowered, state, first + i, seed, draws[i], layer_spikes, overflows)
         _record(state, n_fired, probed, probe_spikes[i], probe_u[i], probe_v[i])
         events += added + _deliver(
             host_neuron[host_start[i] : host_start[i + 1]],

@@ -2,13 +2,16 @@
 
 Compartments of all cores are numbered through, core by core. Consecutive compartments with the
 same registers form a segment. Each row of a block (one atom's synapses) becomes runs of
-consecutive targets, so that a spike is a few additions of slices.
+weights for consecutive targets, so that a spike is a few additions of slices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from itertools import pairwise
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,54 +21,75 @@ from nmcompile.chip import arithmetic
 from nmcompile.chip.core import DISCRETE, Core, IntArray
 from nmcompile.chip.program import Program
 
+#: Runs of weights are filled up with zeros to a multiple of this, so that they are added in whole
+#: vectors; nothing is added to what lies behind a run's targets.
+RUN_LANES = 16
+#: Runs of fewer weights are not filled up, which would waste memory, but added one by one.
+SHORT_RUN = 6
+#: So many targets that a row leaves out are bridged with zeros.
+BRIDGED = 8
 
-class Segments(NamedTuple):
-    """Consecutive compartments with equal registers; `layer` indexes the Program's layers."""
 
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
-    layer: NDArray[np.int64]
-    decay_u: NDArray[np.int64]
-    decay_v: NDArray[np.int64]
-    refractory: NDArray[np.int64]
-    threshold: NDArray[np.int64]
-    vmin: NDArray[np.int64]
-    vmax: NDArray[np.int64]
-    noise: NDArray[np.int64]
-    noise_exponent: NDArray[np.int64]
-    noise_offset: NDArray[np.int64]
-    noise_at_voltage: NDArray[np.int64]
+class Column(IntEnum):
+    """Columns of the table of segments."""
+
+    START = 0
+    STOP = 1
+    LAYER = 2
+    DECAY_U = 3
+    DECAY_V = 4
+    REFRACTORY = 5
+    THRESHOLD = 6
+    VMIN = 7
+    VMAX = 8
+    NOISE = 9
+    NOISE_EXPONENT = 10
+    NOISE_OFFSET = 11
+    NOISE_AT_VOLTAGE = 12
 
 
 class Synapses(NamedTuple):
-    """Rows of runs; run r adds weights[first[r]:first[r]+length[r]] from target[r] on."""
+    """Runs of weights for consecutive targets.
 
-    row_start: NDArray[np.int64]
-    target: NDArray[np.int32]
-    length: NDArray[np.int32]
-    first: NDArray[np.int64]
-    delay: NDArray[np.int32]
+    `runs` has a row (target, length, first, delay): weights[first:first + length] are added from
+    `target` on, `delay` steps later than otherwise.
+    """
+
+    runs: NDArray[np.int32]
     weights: NDArray[np.int16]
 
 
 class Routes(NamedTuple):
-    """For each neuron from start[n] to start[n+1]: the row it triggers and the base to add."""
+    """What a spike of each neuron sets off: hops[start[n]:start[n + 1]].
+
+    A hop is (first run, end of runs, base): these runs, with `base` added to their targets.
+    `events` counts the synapses behind all hops of a neuron.
+    """
 
     start: NDArray[np.int64]
-    row: NDArray[np.int32]
-    base: NDArray[np.int32]
+    hops: NDArray[np.int32]
     events: NDArray[np.int64]
 
 
 class Lowered(NamedTuple):
-    """A Program as flat arrays; `bias` and `neuron` have one entry a compartment."""
+    """A Program as flat arrays; `bias` and `neuron` have one entry a compartment.
 
-    segments: Segments
+    `segments` has a row (see `Column`) for consecutive compartments of a layer with equal
+    registers, on one core or several; the layer is an index into the Program's layers, or their
+    number for compartments of none.
+
+    `accumulator` is empty and has the type that accumulators need. They count in units of 2^6, so
+    21 bits and sign are just 16 bits: these do where no accumulator can ever overflow, and halve
+    what has to be moved. Elsewhere 32 bits see overflows, which are counted.
+    """
+
+    segments: NDArray[np.int64]
     synapses: Synapses
     routes: Routes
     encoder_routes: Routes
     bias: NDArray[np.int32]
     neuron: NDArray[np.int64]
+    accumulator: NDArray[Any]
     max_delay: int
 
 
@@ -83,21 +107,19 @@ def layer_compartments(program: Program, name: str) -> NDArray[np.int64]:
 def lower(program: Program) -> Lowered:
     """Flat arrays for a whole Program."""
     offsets = core_offsets(program)
-    row_start, runs, block_rows = _synapses(program.cores)
+    synapses, rows = _synapses(program.cores)
+    axons = _axons(program.cores, offsets, rows)
     layer_of = np.full(int(offsets[-1]), len(program.layers), np.int64)
     for number, layer in enumerate(program.layers):
         layer_of[offsets[layer.core] + layer.compartment] = number
-    routes = _routes(program, offsets, block_rows)
-    events = _row_events(row_start, runs.length)
+    routes = _routes(_output_hops(program.cores, offsets, axons), int(offsets[-1]), rows)
+    encoder_routes = _routes(_host_hops(program, axons), prod(program.encoder.shape), rows)
+    largest = _largest_input(synapses, (routes, encoder_routes), int(offsets[-1]))
     return Lowered(
         segments=_segments(program.cores, offsets, layer_of),
-        synapses=runs,
-        routes=_finish(routes, int(offsets[-1]), events),
-        encoder_routes=_finish(
-            _encoder_routes(program, offsets, block_rows),
-            int(np.prod(program.encoder.shape)),
-            events,
-        ),
+        synapses=synapses,
+        routes=routes,
+        encoder_routes=encoder_routes,
         bias=np.concatenate(
             [
                 core.compartments.bias_mantissa.astype(np.int32)
@@ -108,13 +130,25 @@ def lower(program: Program) -> Lowered:
         neuron=np.concatenate([core.compartments.neuron for core in program.cores]).astype(
             np.int64
         ),
-        max_delay=int(runs.delay.max(initial=0)),
+        accumulator=np.zeros(0, np.int16 if largest <= np.iinfo(np.int16).max else np.int32),
+        max_delay=int(synapses.runs[:, 3].max(initial=0)),
     )
+
+
+def _largest_input(synapses: Synapses, routes: Sequence[Routes], compartments: int) -> int:
+    """Most that any compartment's weights of one sign add up to: all its inputs firing at once."""
+    from nmcompile.backends.emulator.kernels import add_by_sign
+
+    add: Any = add_by_sign
+    up, down = np.zeros(compartments, np.int64), np.zeros(compartments, np.int64)
+    for each in routes:
+        add(each, synapses, up, down)
+    return int(max(up.max(initial=0), down.max(initial=0)))
 
 
 def _segments(
     cores: Sequence[Core], offsets: NDArray[np.int64], layer_of: NDArray[np.int64]
-) -> Segments:
+) -> NDArray[np.int64]:
     rows: list[tuple[int, ...]] = []
     for number, core in enumerate(cores):
         comps = core.compartments
@@ -126,179 +160,177 @@ def _segments(
         edges = [0, *cuts.tolist(), len(comps)]
         for start, stop in pairwise(edges):
             profile, threshold, layer = (int(k) for k in keys[start])
-            rows.append(
-                (
-                    int(offsets[number]) + start,
-                    int(offsets[number]) + stop,
-                    layer,
-                    int(core.profiles.decay_u[profile]),
-                    int(core.profiles.decay_v[profile]),
-                    int(core.profiles.refractory[profile]),
-                    arithmetic.threshold(int(core.thresholds.mantissa[threshold])),
-                    arithmetic.voltage_floor(core.vmin_exponent),
-                    arithmetic.voltage_ceiling(core.vmax_exponent),
-                    int(core.profiles.noise[profile]),
-                    core.noise_exponent,
-                    core.noise_offset,
-                    core.noise_at_voltage,
-                )
+            registers = (
+                layer,
+                int(core.profiles.decay_u[profile]),
+                int(core.profiles.decay_v[profile]),
+                int(core.profiles.refractory[profile]),
+                arithmetic.threshold(int(core.thresholds.mantissa[threshold])),
+                arithmetic.voltage_floor(core.vmin_exponent),
+                arithmetic.voltage_ceiling(core.vmax_exponent),
+                int(core.profiles.noise[profile]),
+                core.noise_exponent,
+                core.noise_offset,
+                core.noise_at_voltage,
             )
-    columns = np.array(rows, np.int64).reshape(-1, len(Segments._fields)).T
-    return Segments(*(np.ascontiguousarray(column) for column in columns))
+            first, end = int(offsets[number]) + start, int(offsets[number]) + stop
+            if rows and rows[-1][2:] == registers:
+                first = rows.pop()[0]
+            rows.append((first, end, *registers))
+    return np.array(rows, np.int64).reshape(-1, len(Column))
 
 
-def _synapses(
-    cores: Sequence[Core],
-) -> tuple[NDArray[np.int64], Synapses, list[NDArray[np.int64]]]:
-    """Row starts, runs, and for each core the first row of each block.
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of all blocks, core by core: one for each atom of each block.
 
-    Core by core, since on a full chip temporary arrays of all synapses would outweigh the rest.
+    Attributes
+    ----------
+    runs : (rows + 1,) number of each row's first run
+    synapses : (rows,) how many synapses they hold
+    first_row : for each core, (blocks + 1,) number of each block's first row
     """
-    parts: list[Synapses] = []
-    block_rows: list[NDArray[np.int64]] = []
-    rows = runs = weights = 0
+
+    runs: NDArray[np.int64]
+    synapses: NDArray[np.int64]
+    first_row: list[NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Axons:
+    """All cores' input axons: where each core's start, the first row and base of each."""
+
+    start: NDArray[np.int64]
+    row: NDArray[np.int64]
+    base: NDArray[np.int64]
+
+
+def _synapses(cores: Sequence[Core]) -> tuple[Synapses, _Rows]:
+    """Runs and rows, core by core: temporary arrays of a whole chip would outweigh the rest."""
+    runs: list[NDArray[np.int32]] = []
+    weights: list[NDArray[np.int16]] = []
+    row_runs: list[NDArray[np.int64]] = []
+    row_synapses: list[NDArray[np.int64]] = []
+    first_row: list[NDArray[np.int64]] = []
+    n_rows = n_runs = n_weights = 0
     for core in cores:
-        part = _core_synapses(core)
-        block_rows.append(rows + _first_rows(core))
-        parts.append(
-            part._replace(
-                row_start=part.row_start[:-1] + runs,
-                first=part.first + weights,
-            )
-        )
-        rows += len(part.row_start) - 1
-        runs += len(part.first)
-        weights += len(part.weights)
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in Synapses._fields
-    }
-    columns["row_start"] = np.append(columns["row_start"], runs)
-    joined = Synapses(**columns)
-    return joined.row_start, joined, block_rows
+        part, starts, held = _core_synapses(core)
+        part.runs[:, 2] += n_weights
+        runs.append(part.runs)
+        weights.append(part.weights)
+        row_runs.append(starts[:-1] + n_runs)
+        row_synapses.append(held)
+        first_row.append(n_rows + np.append(0, np.cumsum(core.blocks.atoms, dtype=np.int64)))
+        n_rows += len(held)
+        n_runs += len(part.runs)
+        n_weights += len(part.weights)
+    rows = _Rows(
+        np.append(np.concatenate(row_runs), n_runs), np.concatenate(row_synapses), first_row
+    )
+    return Synapses(np.concatenate(runs), np.concatenate(weights)), rows
 
 
-def _first_rows(core: Core) -> NDArray[np.int64]:
-    """(blocks + 1,) number of each block's first row within its core."""
-    return np.concatenate([[0], np.cumsum(core.blocks.atoms)]).astype(np.int64)
+def _core_synapses(core: Core) -> tuple[Synapses, NDArray[np.int64], NDArray[np.int64]]:
+    """One core's runs; for its rows the first run of each, and the synapses in it.
 
-
-def _core_synapses(core: Core) -> Synapses:
-    """The rows of one core's blocks, in order of blocks and atoms."""
+    Rows are cut where the next target is far ahead, or behind, or where the delay changes.
+    Runs of zeros only are dropped.
+    """
     blocks = core.blocks
     sizes = blocks.atoms.astype(np.int64) * blocks.length
-    order = _block_order(blocks.start, sizes)
+    order = _ranges(blocks.start, sizes)
     exponent = np.repeat(core.formats.exponent[blocks.format].astype(np.int32), sizes)
     mantissa = core.synapses.mantissa[order].astype(np.int32)
-    shifted = np.where(
+    weights = np.where(
         exponent >= 0, mantissa << np.maximum(exponent, 0), mantissa >> np.maximum(-exponent, 0)
     )
+    target = core.synapses.target[order].astype(np.int32)
+    delay = core.synapses.delay[order].astype(np.int32)
     lengths = np.repeat(blocks.length, blocks.atoms).astype(np.int64)
-    return _runs(
-        shifted.astype(np.int16),
-        core.synapses.target[order],
-        core.synapses.delay[order],
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-    )
-
-
-def _block_order(start: IntArray, sizes: IntArray) -> NDArray[np.int64]:
-    """Indices of all blocks' synapses, block by block."""
-    total = int(sizes.sum())
-    begins = np.cumsum(sizes) - sizes
-    return np.arange(total) + np.repeat(start.astype(np.int64) - begins, sizes)
-
-
-def _runs(
-    weights: NDArray[np.int16], targets: IntArray, delays: IntArray, rows: NDArray[np.int64]
-) -> Synapses:
-    """Cut rows into runs of consecutive targets; runs of zeros only are dropped."""
+    rows = np.append(0, np.cumsum(lengths))
     total = len(weights)
+    if not total:
+        return Synapses(np.zeros((0, 4), np.int32), np.zeros(0, np.int16)), rows, lengths
+    ahead = np.diff(target)
     fresh = np.zeros(total + 1, bool)
+    fresh[1:total] = (ahead < 1) | (ahead > 1 + BRIDGED) | (np.diff(delay) != 0)
     fresh[rows] = True
-    follows = targets[1:].astype(np.int32) == targets[:-1].astype(np.int32) + 1
-    fresh[1:total] |= ~follows | (delays[1:] != delays[:-1])
     first = np.flatnonzero(fresh[:total])
-    length = np.diff(np.append(first, total))
-    if total:
-        live = np.logical_or.reduceat(weights != 0, first)
-        first, length = first[live], length[live]
-    return Synapses(
-        row_start=np.searchsorted(first, rows).astype(np.int64),
-        target=targets[first].astype(np.int32),
-        length=length.astype(np.int32),
-        first=first.astype(np.int64),
-        delay=delays[first].astype(np.int32),
-        weights=weights,
+    held = np.diff(np.append(first, total))
+    live = np.logical_or.reduceat(weights != 0, first)
+    first, held = first[live], held[live]
+    span = target[first + held - 1] - target[first] + 1
+    room = np.where(span < SHORT_RUN, span, -(-span // RUN_LANES) * RUN_LANES).astype(np.int64)
+    begins = np.cumsum(room) - room
+    filled = np.zeros(int(room.sum()), np.int16)
+    kept = _ranges(first, held)
+    filled[target[kept] + np.repeat(begins - target[first], held)] = weights[kept]
+    runs = np.stack([target[first], span, begins, delay[first]], axis=1).astype(np.int32)
+    starts = np.searchsorted(first, rows).astype(np.int64)
+    sums = np.append(0, np.cumsum(held))
+    return Synapses(runs, filled), starts, np.diff(sums[starts])
+
+
+def _ranges(start: IntArray, sizes: IntArray) -> NDArray[np.int64]:
+    """Indices start[0], start[0] + 1, …, sizes[0] of them, then those of the next."""
+    begins = np.cumsum(sizes) - sizes
+    return np.arange(int(sizes.sum())) + np.repeat(start.astype(np.int64) - begins, sizes)
+
+
+def _axons(cores: Sequence[Core], offsets: NDArray[np.int64], rows: _Rows) -> _Axons:
+    parts = [
+        (rows.first_row[k][core.input_axons.block], offsets[k] + core.input_axons.base.astype(int))
+        for k, core in enumerate(cores)
+    ]
+    return _Axons(
+        start=np.cumsum([0, *(len(core.input_axons) for core in cores)]),
+        row=np.concatenate([row for row, _ in parts]),
+        base=np.concatenate([base for _, base in parts]),
     )
 
 
-def _row_events(row_start: NDArray[np.int64], length: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(rows,) synapses that a row adds."""
-    sums = np.concatenate([[0], np.cumsum(length, dtype=np.int64)])
-    return sums[row_start[1:]] - sums[row_start[:-1]]
+#: (neuron, row, base) of spikes' ways into rows.
+_Hops = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
-Unsorted = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-
-
-def _routes(
-    program: Program, offsets: NDArray[np.int64], block_rows: list[NDArray[np.int64]]
-) -> Unsorted:
-    """(neuron, row, base) for every compartment and output axon that it uses."""
-    parts: list[Unsorted] = []
-    for number, core in enumerate(program.cores):
+def _output_hops(cores: Sequence[Core], offsets: NDArray[np.int64], axons: _Axons) -> _Hops:
+    """For every compartment and output axon that it uses."""
+    neurons: list[NDArray[np.int64]] = []
+    atoms: list[NDArray[np.int64]] = []
+    used: list[NDArray[np.int64]] = []
+    for number, core in enumerate(cores):
         out, comps = core.output_axons, core.compartments
+        axon = axons.start[out.core] + out.axon
+        single = out.kind == DISCRETE
         members = np.argsort(comps.population, kind="stable")
-        sorted_population = comps.population[members]
-        for k in range(len(out)):
-            source, target, axon = int(out.source[k]), int(out.core[k]), int(out.axon[k])
-            if out.kind[k] == DISCRETE:
-                who, atoms = np.array([source]), np.zeros(1, np.int64)
-            else:
-                low, high = np.searchsorted(sorted_population, [source, source + 1])
-                who = members[low:high]
-                atoms = comps.atom[who].astype(np.int64)
-            into = program.cores[target].input_axons
-            parts.append(
-                (
-                    offsets[number] + who,
-                    block_rows[target][into.block[axon]] + atoms,
-                    np.full(len(who), offsets[target] + into.base[axon], np.int64),
-                )
-            )
-    return _joined(parts)
+        population = comps.population[members]
+        low = np.searchsorted(population, out.source[~single], "left")
+        held = np.searchsorted(population, out.source[~single], "right") - low
+        who = members[_ranges(low, held)]
+        neurons.append(offsets[number] + np.concatenate([out.source[single].astype(int), who]))
+        atoms.append(np.concatenate([np.zeros(int(single.sum()), int), comps.atom[who]]))
+        used.append(np.concatenate([axon[single], np.repeat(axon[~single], held)]))
+    axon = np.concatenate(used)
+    return np.concatenate(neurons), axons.row[axon] + np.concatenate(atoms), axons.base[axon]
 
 
-def _encoder_routes(
-    program: Program, offsets: NDArray[np.int64], block_rows: list[NDArray[np.int64]]
-) -> Unsorted:
+def _host_hops(program: Program, axons: _Axons) -> _Hops:
+    """For every encoder neuron and input axon that its spikes enter by."""
     table = program.injection
-    parts: list[Unsorted] = []
-    for target, core in enumerate(program.cores):
-        rows = np.flatnonzero(table.core == target)
-        axon = table.axon[rows]
-        parts.append(
-            (
-                table.neuron[rows].astype(np.int64),
-                block_rows[target][core.input_axons.block[axon]] + table.atom[rows],
-                offsets[target] + core.input_axons.base[axon].astype(np.int64),
-            )
-        )
-    return _joined(parts)
+    axon = axons.start[table.core] + table.axon
+    return table.neuron.astype(np.int64), axons.row[axon] + table.atom, axons.base[axon]
 
 
-def _joined(parts: list[Unsorted]) -> Unsorted:
-    if not parts:
-        empty = np.zeros(0, np.int64)
-        return empty, empty, empty
-    columns: list[NDArray[Any]] = [np.concatenate(each) for each in zip(*parts, strict=True)]
-    return columns[0], columns[1], columns[2]
-
-
-def _finish(routes: Unsorted, neurons: int, events: NDArray[np.int64]) -> Routes:
-    """Routes sorted by neuron."""
-    neuron, row, base = routes
+def _routes(hops: _Hops, neurons: int, rows: _Rows) -> Routes:
+    """Sorted by neuron, without those to empty rows."""
+    neuron, row, base = hops
+    events = np.bincount(neuron, weights=rows.synapses[row], minlength=neurons).astype(np.int64)
+    filled = rows.runs[row + 1] > rows.runs[row]
+    neuron, row, base = neuron[filled], row[filled], base[filled]
     order = np.argsort(neuron, kind="stable")
-    start = np.searchsorted(neuron[order], np.arange(neurons + 1)).astype(np.int64)
-    total = np.bincount(neuron, weights=events[row], minlength=neurons).astype(np.int64)
-    return Routes(start, row[order].astype(np.int32), base[order].astype(np.int32), total)
+    row = row[order]
+    return Routes(
+        start=np.searchsorted(neuron[order], np.arange(neurons + 1)).astype(np.int64),
+        hops=np.stack([rows.runs[row], rows.runs[row + 1], base[order]], axis=1).astype(np.int32),
+        events=events,
+    )
