@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from nmcompile.cli.output import print_table
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "bench"
+#: Processors that may be busy with other work when a benchmark starts.
+QUIET = 0.5
 MET = {True: "yes", False: "no", None: "-"}
 
 
@@ -66,6 +69,9 @@ def faster(
 
 def write(subject: str, figures: Iterable[Figure], folder: Path = FOLDER) -> Path:
     """Write the figures as they come, each with a line of progress, and print their table."""
+    busy = os.getloadavg()[0]
+    if busy > QUIET:
+        progress(f"Others keep {busy:.1f} processors busy, so times will be too long.")
     found: list[Figure] = []
     path = folder / f"{subject}.json"
     folder.mkdir(parents=True, exist_ok=True)
