@@ -88,6 +88,59 @@ def mantissa_span(weight_bits: int, sign_mode: int) -> int:
     return sizes[sign_mode] // step * step
 
 
+#: Bits that a weight has below its mantissa while it learns.
+LEARN_FRACTION = 7
+#: Factors of 7 bits each and a rate of 3 bits, less the 15 bits of the learning accumulator.
+LEARN_OVERFLOW = 2 * 7 + 3 - 15
+TRACE_MAX = 127
+#: A trace impulse counts in 128ths.
+TRACE_UNIT = 128
+
+
+def round_stochastically(x: float, draw: float) -> int:
+    """A neighbouring integer of ``x``: away from zero as often as its fraction says.
+
+    Parameters
+    ----------
+    draw : uniform in 0..1, less than 1
+    """
+    size = abs(x)
+    whole = int(size)
+    rounded = whole + (size - whole > draw)
+    return rounded if x >= 0 else -rounded
+
+
+def trace(x: int, kept: float, impulse: int, draw: float) -> int:
+    """A presynaptic trace after one epoch.
+
+    Parameters
+    ----------
+    x : trace before, 0..127
+    kept : share that an epoch leaves, exp(-epoch / tau)
+    impulse : in 128ths; 0 where no spike came
+    """
+    return min(round_stochastically(kept * x + impulse / TRACE_UNIT, draw), TRACE_MAX)
+
+
+def learned(
+    mantissa: int, step: int, x: int, error: int, rate: tuple[int, int], draw: float
+) -> int:
+    """A weight mantissa after one epoch of PES.
+
+    Parameters
+    ----------
+    step : what mantissas are multiples of, see `mantissa_step`
+    x : trace of its axon
+    error : of its compartment, -127..127
+    rate : mantissa and exponent of the learning rate
+    """
+    change = shift(x * error * rate[0], LEARN_FRACTION + rate[1] - LEARN_OVERFLOW)
+    fine = (mantissa << LEARN_FRACTION) + change
+    limit = 256 // step - 1
+    rounded = round_stochastically(fine / (step << LEARN_FRACTION), draw)
+    return max(-limit, min(rounded, limit)) * step
+
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
@@ -107,6 +160,17 @@ def noise_draw(seed: int, neuron: int, step: int) -> int:
     """
     key = mix(mix((seed + _GOLDEN) & _MASK) ^ ((neuron + 1) * _GOLDEN & _MASK))
     return mix(key ^ ((step + 1) * 0xD1B54A32D192ED03 & _MASK)) % 255 - 127
+
+
+def uniform_draw(seed: int, source: int, target: int, step: int) -> float:
+    """Uniform in 0..1, less than 1, for the stochastic rounding of learning.
+
+    `source` and `target` number the neurons of a synapse in their network, and `target` is -1
+    for the trace of the source's axon, so that a draw does not depend on the partition.
+    """
+    key = mix(mix((seed + _GOLDEN) & _MASK) ^ ((source + 1) * _GOLDEN & _MASK))
+    key = mix(key ^ ((target + 2) * 0xBF58476D1CE4E5B9 & _MASK))
+    return (mix(key ^ ((step + 1) * 0xD1B54A32D192ED03 & _MASK)) >> 11) / (1 << 53)
 
 
 def noise(draw: int, exponent: int, offset: int) -> int:

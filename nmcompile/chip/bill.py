@@ -101,7 +101,8 @@ def core_bill(core: Core, hardware: HardwareModel) -> Bill:
     return Bill(
         compartments=len(core.compartments),
         synapse_words=words,
-        input_axons=len(core.input_axons),
+        input_axons=len(core.input_axons)
+        + len(core.learning) * (hardware.axon.learning_slots.value - 1),
         output_axon_slots=wide * axon_slots(POP32, hardware)
         + (len(core.output_axons) - wide) * axon_slots(DISCRETE, hardware),
         profiles=len(core.profiles),

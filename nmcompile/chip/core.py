@@ -187,6 +187,25 @@ class OutputAxons(Table):
 
 
 @dataclass(frozen=True, eq=False)
+class Learning(Table):
+    """Blocks whose weights learn by PES from errors that the host sends.
+
+    Each is the `block` of one discrete input axon. Its presynaptic trace of 7 bits grows with a
+    spike by `trace_impulse` / 128 and decays with a time constant of `trace_tau` steps, every
+    `trace_epoch` steps; every `learn_epoch` steps each weight changes by trace times the error
+    of its compartment times ``rate_mantissa * 2**rate_exponent``.
+    """
+
+    block: IntArray = column("int32")
+    trace_impulse: IntArray = column("int16")
+    trace_tau: IntArray = column("uint16")
+    trace_epoch: IntArray = column("uint8")
+    learn_epoch: IntArray = column("uint8")
+    rate_mantissa: IntArray = column("int16")
+    rate_exponent: IntArray = column("int8")
+
+
+@dataclass(frozen=True, eq=False)
 class Core:
     """Everything that one neuromorphic core is told.
 
@@ -205,6 +224,7 @@ class Core:
     synapses: Synapses
     input_axons: InputAxons
     output_axons: OutputAxons
+    learning: Learning = field(default_factory=Learning.empty)
     chip: int = 0
     position: int = 0
     vmin_exponent: int = 23
@@ -224,6 +244,7 @@ TABLES: dict[str, type[Table]] = {
     "synapses": Synapses,
     "input_axons": InputAxons,
     "output_axons": OutputAxons,
+    "learning": Learning,
 }
 #: The settings that a whole core shares.
 REGISTERS = (

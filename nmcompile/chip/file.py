@@ -24,7 +24,7 @@ from nmcompile.errors import NmcompileError, ProgramFileError
 from nmcompile.files import write_atomically
 from nmcompile.hardware import parse_target
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "nmcompile"
 
 Tensors = dict[str, NDArray[Any]]
@@ -86,8 +86,10 @@ def load_program(path: str | Path) -> Program:
     if not isinstance(header, dict) or "format" not in header:
         raise ProgramFileError(f"{path}: a safetensors file, but not a Program; build one first")
     if header["format"] != FORMAT:
+        older = isinstance(header["format"], int) and header["format"] < FORMAT
+        remedy = "build it again" if older else "update nmcompile"
         raise ProgramFileError(
-            f"{path}: format {header['format']}, this version reads {FORMAT}; update nmcompile"
+            f"{path}: format {header['format']}, this version reads {FORMAT}; {remedy}"
         )
     manifest = header.get("manifest")
     if not isinstance(manifest, str) or _checksum(manifest, tensors) != header.get("sha256"):

@@ -8,7 +8,13 @@ from math import prod
 import numpy as np
 
 from nmcompile.chip import arithmetic
-from nmcompile.chip.arithmetic import mantissa_range, mantissa_step
+from nmcompile.chip.arithmetic import (
+    LEARN_FRACTION,
+    TRACE_MAX,
+    TRACE_UNIT,
+    mantissa_range,
+    mantissa_step,
+)
 from nmcompile.chip.bill import RESOURCES, core_bill
 from nmcompile.chip.core import DISCRETE, POP16, POP32, Core, IntArray
 from nmcompile.chip.program import Program
@@ -139,6 +145,7 @@ def _core_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
             yield f"{used} {RESOURCES[resource]}, the limit is {limit}"
     yield from _block_faults(core)
     yield from _input_faults(core, hardware)
+    yield from _learning_faults(core)
 
 
 def _block_faults(core: Core) -> Iterator[str]:
@@ -206,6 +213,43 @@ def _input_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
         numbers = np.flatnonzero(mask)
         if len(numbers) and numbers[-1] >= 1 << bits:
             yield f"axon {numbers[-1]} cannot be named with {bits} bits"
+
+
+def _learning_faults(core: Core) -> Iterator[str]:
+    """Blocks that learn against what their traces and rates allow."""
+    table, blocks, axons = core.learning, core.blocks, core.input_axons
+    if not len(table):
+        return
+    for what, values, low, high in (
+        ("learning block", table.block, 0, len(blocks) - 1),
+        ("trace impulse", table.trace_impulse, 0, (TRACE_MAX + 1) * TRACE_UNIT - 1),
+        ("trace time constant", table.trace_tau, 1, 65535),
+        ("trace epoch", table.trace_epoch, 1, 63),
+        ("learning epoch", table.learn_epoch, 1, 63),
+        ("learning rate mantissa", table.rate_mantissa, -8, 7),
+        ("learning rate exponent", table.rate_exponent, -LEARN_FRACTION, 7),
+    ):
+        bad = np.flatnonzero((values < low) | (values > high))
+        if len(bad):
+            yield f"{what} {values[bad[0]]} (row {bad[0]}) is outside {low}..{high}"
+            return
+    if len(np.unique(table.block)) < len(table):
+        yield "a block learns by two rules"
+    if len(table) != len(blocks):
+        yield f"{len(table)} of {len(blocks)} blocks learn; on a core all do or none"
+    uses = np.bincount(axons.block, minlength=len(blocks))[table.block]
+    shared = np.flatnonzero((uses != 1) | (blocks.atoms[table.block] != 1))
+    if len(shared):
+        k = int(shared[0])
+        yield (
+            f"learning block {table.block[k]} has {uses[k]} axons and "
+            f"{blocks.atoms[table.block[k]]} atoms; one of each is needed"
+        )
+    for k in table.block.tolist():
+        start, length = int(blocks.start[k]), int(blocks.length[k])
+        targets = core.synapses.target[start : start + length]
+        if len(np.unique(targets)) < length:
+            yield f"learning block {k} has two synapses onto one compartment"
 
 
 def _place_faults(program: Program, hardware: HardwareModel) -> Iterator[str]:

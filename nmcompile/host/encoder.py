@@ -72,10 +72,10 @@ def _host_layer(layer: HostConv, value: NDArray[np.float64]) -> NDArray[np.float
         )
         kernel = expand_groups(layer.weights.astype(np.float64), layer.groups)
         result = unfolded @ kernel.reshape(kh * kw * channels, layer.weights.shape[3])
-    result = result.reshape(samples, len(layer.bias))
-    result += layer.bias
-    np.clip(result, 0, float(layer.ceiling), out=result)
-    return np.floor(result * 2.0**-layer.shift) if layer.shift else result
+    flat = result.reshape(samples, len(layer.bias))
+    flat += layer.bias
+    np.clip(flat, 0, float(layer.ceiling), out=flat)
+    return np.floor(flat * 2.0**-layer.shift) if layer.shift else flat
 
 
 def encoder_spikes(encoder: Encoder, currents: NDArray[np.int64], steps: int) -> NDArray[np.bool_]:

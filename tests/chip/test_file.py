@@ -213,7 +213,7 @@ def forge(
     changed = change(manifest, tensors)
     text = changed if isinstance(changed, str) else json.dumps(manifest, sort_keys=True)
     tensors = dict(sorted(tensors.items()))
-    made = {"format": 1, "sha256": chip_file._checksum(text, tensors), "manifest": text}
+    made = {"format": chip_file.FORMAT, "sha256": chip_file._checksum(text, tensors), "manifest": text}
     path.write_bytes(save(tensors, {"nmcompile": json.dumps({**made, **(header or {})})}))
     return path
 
@@ -224,11 +224,18 @@ def test_a_forged_file_without_a_change_is_accepted(tmp_path: Path) -> None:
     assert program_bytes(loaded) == program_bytes(small_program())
 
 
-@pytest.mark.parametrize("number", [2, 99, "1.5", None, -1])
-def test_another_format_is_named(tmp_path: Path, number: object) -> None:
+@pytest.mark.parametrize("number", [3, 99, "1.5", None])
+def test_a_newer_format_is_named(tmp_path: Path, number: object) -> None:
     message = refused(forge(tmp_path / "net.nmc", header={"format": number}))
     assert f"format {number}" in message
     assert "update nmcompile" in message
+
+
+@pytest.mark.parametrize("number", [1, -1])
+def test_an_older_format_is_named(tmp_path: Path, number: object) -> None:
+    message = refused(forge(tmp_path / "net.nmc", header={"format": number}))
+    assert f"format {number}" in message
+    assert "build it again" in message
 
 
 def test_a_checksum_must_match(tmp_path: Path) -> None:

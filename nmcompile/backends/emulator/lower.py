@@ -104,18 +104,61 @@ def layer_compartments(program: Program, name: str) -> NDArray[np.int64]:
     return core_offsets(program)[layer.core] + layer.compartment
 
 
+@dataclass(frozen=True, eq=False)
+class Plastic:
+    """All synapses that learn, flat: one entry an axon, and one a synapse.
+
+    Attributes
+    ----------
+    axon_of_run : (runs,) int32; the learning axon whose spikes trigger a run, -1 for none
+    rule : (axons, 6) int64; the columns of `chip.core.Learning` behind the block
+    kept : (axons,) float64; share of a trace that an epoch leaves
+    source : (axons,) int64; neuron that an axon comes from, below -1 one of the encoder's
+    axon, weight, compartment, neuron : (synapses,) int64; the synapse's axon, place among the
+        weights, target compartment and that one's neuron
+    mantissa, step, exponent : (synapses,) int64; as built
+    """
+
+    axon_of_run: NDArray[np.int32]
+    rule: NDArray[np.int64]
+    kept: NDArray[np.float64]
+    source: NDArray[np.int64]
+    axon: NDArray[np.int64]
+    weight: NDArray[np.int64]
+    compartment: NDArray[np.int64]
+    neuron: NDArray[np.int64]
+    mantissa: NDArray[np.int64]
+    step: NDArray[np.int64]
+    exponent: NDArray[np.int64]
+
+
 def lower(program: Program) -> Lowered:
     """Flat arrays for a whole Program."""
+    return _lower(program)[0]
+
+
+def lower_plastic(program: Program) -> tuple[Lowered, Plastic | None]:
+    """Flat arrays for a whole Program and its learning; None where nothing learns."""
+    lowered, rows, hops = _lower(program)
+    if not any(len(core.learning) for core in program.cores):
+        return lowered, None
+    return lowered, _plastic(program, lowered, rows, hops)
+
+
+def _lower(program: Program) -> tuple[Lowered, _Rows, tuple[_Hops, _Hops]]:
     offsets = core_offsets(program)
     synapses, rows = _synapses(program.cores)
     axons = _axons(program.cores, offsets, rows)
     layer_of = np.full(int(offsets[-1]), len(program.layers), np.int64)
     for number, layer in enumerate(program.layers):
         layer_of[offsets[layer.core] + layer.compartment] = number
-    routes = _routes(_output_hops(program.cores, offsets, axons), int(offsets[-1]), rows)
-    encoder_routes = _routes(_host_hops(program, axons), prod(program.encoder.shape), rows)
+    hops = _output_hops(program.cores, offsets, axons), _host_hops(program, axons)
+    routes = _routes(hops[0], int(offsets[-1]), rows)
+    encoder_routes = _routes(hops[1], prod(program.encoder.shape), rows)
+    learns = any(len(core.learning) for core in program.cores)
     largest = _largest_input(synapses, (routes, encoder_routes), int(offsets[-1]))
-    return Lowered(
+    narrow = largest <= np.iinfo(np.int16).max and not learns
+    lowered = Lowered(
         segments=_segments(program.cores, offsets, layer_of),
         synapses=synapses,
         routes=routes,
@@ -130,9 +173,10 @@ def lower(program: Program) -> Lowered:
         neuron=np.concatenate([core.compartments.neuron for core in program.cores]).astype(
             np.int64
         ),
-        accumulator=np.zeros(0, np.int16 if largest <= np.iinfo(np.int16).max else np.int32),
+        accumulator=np.zeros(0, np.int16 if narrow else np.int32),
         max_delay=int(synapses.runs[:, 3].max(initial=0)),
     )
+    return lowered, rows, hops
 
 
 def _largest_input(synapses: Synapses, routes: Sequence[Routes], compartments: int) -> int:
@@ -189,11 +233,14 @@ class _Rows:
     runs : (rows + 1,) number of each row's first run
     synapses : (rows,) how many synapses they hold
     first_row : for each core, (blocks + 1,) number of each block's first row
+    places : for each core that learns, place of each of its synapses among the weights, in the
+        order of blocks
     """
 
     runs: NDArray[np.int64]
     synapses: NDArray[np.int64]
     first_row: list[NDArray[np.int64]]
+    places: dict[int, NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +252,17 @@ class _Axons:
     base: NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
+class _CoreRuns:
+    """One core's runs and weights; for its rows the first run of each, and its synapses."""
+
+    runs: NDArray[np.int64]
+    weights: NDArray[np.int16]
+    row_runs: NDArray[np.int64]
+    row_synapses: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+
 def _synapses(cores: Sequence[Core]) -> tuple[Synapses, _Rows]:
     """Runs and rows, core by core: temporary arrays of a whole chip would outweigh the rest."""
     runs: list[NDArray[np.int32]] = []
@@ -212,63 +270,79 @@ def _synapses(cores: Sequence[Core]) -> tuple[Synapses, _Rows]:
     row_runs: list[NDArray[np.int64]] = []
     row_synapses: list[NDArray[np.int64]] = []
     first_row: list[NDArray[np.int64]] = []
+    places: dict[int, NDArray[np.int64]] = {}
     n_rows = n_runs = n_weights = 0
-    for core in cores:
-        part, starts, held = _core_synapses(core)
+    for number, core in enumerate(cores):
+        part = _core_runs(core)
         part.runs[:, 2] += n_weights
-        runs.append(part.runs)
+        if len(core.learning):
+            places[number] = part.places + n_weights
+        runs.append(part.runs.astype(np.int32))
         weights.append(part.weights)
-        row_runs.append(starts[:-1] + n_runs)
-        row_synapses.append(held)
+        row_runs.append(part.row_runs[:-1] + n_runs)
+        row_synapses.append(part.row_synapses)
         first_row.append(n_rows + np.append(0, np.cumsum(core.blocks.atoms, dtype=np.int64)))
-        n_rows += len(held)
+        n_rows += len(part.row_synapses)
         n_runs += len(part.runs)
         n_weights += len(part.weights)
     rows = _Rows(
-        np.append(np.concatenate(row_runs), n_runs), np.concatenate(row_synapses), first_row
+        runs=np.append(np.concatenate(row_runs), n_runs),
+        synapses=np.concatenate(row_synapses),
+        first_row=first_row,
+        places=places,
     )
     return Synapses(np.concatenate(runs), np.concatenate(weights)), rows
 
 
-def _core_synapses(core: Core) -> tuple[Synapses, NDArray[np.int64], NDArray[np.int64]]:
-    """One core's runs; for its rows the first run of each, and the synapses in it.
+def _core_runs(core: Core) -> _CoreRuns:
+    """Cut a core's rows where the next target is far ahead, or behind, or the delay changes.
 
-    Rows are cut where the next target is far ahead, or behind, or where the delay changes.
-    Runs of zeros only are dropped.
+    Runs of zeros only are dropped where nothing learns.
     """
     blocks = core.blocks
     sizes = blocks.atoms.astype(np.int64) * blocks.length
     order = _ranges(blocks.start, sizes)
     exponent = np.repeat(core.formats.exponent[blocks.format].astype(np.int32), sizes)
-    mantissa = core.synapses.mantissa[order].astype(np.int32)
-    weights = np.where(
-        exponent >= 0, mantissa << np.maximum(exponent, 0), mantissa >> np.maximum(-exponent, 0)
-    )
+    weights = shifted(core.synapses.mantissa[order].astype(np.int32), exponent)
     target = core.synapses.target[order].astype(np.int32)
     delay = core.synapses.delay[order].astype(np.int32)
     lengths = np.repeat(blocks.length, blocks.atoms).astype(np.int64)
     rows = np.append(0, np.cumsum(lengths))
     total = len(weights)
     if not total:
-        return Synapses(np.zeros((0, 4), np.int32), np.zeros(0, np.int16)), rows, lengths
+        none = np.zeros(0, np.int64)
+        return _CoreRuns(np.zeros((0, 4), np.int64), none.astype(np.int16), rows, lengths, none)
     ahead = np.diff(target)
     fresh = np.zeros(total + 1, bool)
     fresh[1:total] = (ahead < 1) | (ahead > 1 + BRIDGED) | (np.diff(delay) != 0)
     fresh[rows] = True
     first = np.flatnonzero(fresh[:total])
     held = np.diff(np.append(first, total))
-    live = np.logical_or.reduceat(weights != 0, first)
-    first, held = first[live], held[live]
-    span = target[first + held - 1] - target[first] + 1
-    room = np.where(span < SHORT_RUN, span, -(-span // RUN_LANES) * RUN_LANES).astype(np.int64)
+    if not len(core.learning):
+        live = np.logical_or.reduceat(weights != 0, first)
+        first, held = first[live], held[live]
+    span = (target[first + held - 1] - target[first] + 1).astype(np.int64)
+    room = np.where(span < SHORT_RUN, span, -(-span // RUN_LANES) * RUN_LANES)
     begins = np.cumsum(room) - room
-    filled = np.zeros(int(room.sum()), np.int16)
     kept = _ranges(first, held)
-    filled[target[kept] + np.repeat(begins - target[first], held)] = weights[kept]
-    runs = np.stack([target[first], span, begins, delay[first]], axis=1).astype(np.int32)
-    starts = np.searchsorted(first, rows).astype(np.int64)
-    sums = np.append(0, np.cumsum(held))
-    return Synapses(runs, filled), starts, np.diff(sums[starts])
+    places = np.repeat(begins - target[first], held) + target[kept]
+    filled = np.zeros(int(room.sum()), np.int16)
+    filled[places] = weights[kept]
+    row_runs = np.searchsorted(first, rows).astype(np.int64)
+    return _CoreRuns(
+        runs=np.stack([target[first], span, begins, delay[first]], axis=1),
+        weights=filled,
+        row_runs=row_runs,
+        row_synapses=np.diff(np.append(0, np.cumsum(held))[row_runs]),
+        places=places,
+    )
+
+
+def shifted(mantissa: NDArray[Any], exponent: NDArray[Any]) -> NDArray[Any]:
+    """`chip.arithmetic.shift` of arrays."""
+    return np.where(
+        exponent >= 0, mantissa << np.maximum(exponent, 0), mantissa >> np.maximum(-exponent, 0)
+    )
 
 
 def _ranges(start: IntArray, sizes: IntArray) -> NDArray[np.int64]:
@@ -333,4 +407,67 @@ def _routes(hops: _Hops, neurons: int, rows: _Rows) -> Routes:
         start=np.searchsorted(neuron[order], np.arange(neurons + 1)).astype(np.int64),
         hops=np.stack([rows.runs[row], rows.runs[row + 1], base[order]], axis=1).astype(np.int32),
         events=events,
+    )
+
+
+def _plastic(program: Program, lowered: Lowered, rows: _Rows, hops: tuple[_Hops, _Hops]) -> Plastic:
+    """Learning axons core by core, in the order of the learning tables."""
+    offsets = core_offsets(program)
+    axon_of_run = np.full(len(lowered.synapses.runs), -1, np.int32)
+    # The neuron behind each row; of several, the one with the smallest number.
+    source_of_row = np.full(len(rows.synapses), np.iinfo(np.int64).max)
+    np.minimum.at(source_of_row, hops[0][1], lowered.neuron[hops[0][0]])
+    np.minimum.at(source_of_row, hops[1][1], -2 - hops[1][0])
+    source_of_row[source_of_row == np.iinfo(np.int64).max] = -1
+    rules: list[NDArray[np.int64]] = []
+    sources: list[NDArray[np.int64]] = []
+    columns: list[NDArray[np.int64]] = []
+    n_axons = 0
+    for number, places in rows.places.items():
+        core = program.cores[number]
+        table, blocks = core.learning, core.blocks
+        row = rows.first_row[number][table.block]
+        for k, (first, last) in enumerate(zip(rows.runs[row], rows.runs[row + 1], strict=True)):
+            axon_of_run[first:last] = n_axons + k
+        rules.append(np.stack(list(table.columns().values())[1:], axis=1).astype(np.int64))
+        sources.append(source_of_row[row])
+        base = np.zeros(len(blocks), np.int64)
+        base[core.input_axons.block] = core.input_axons.base
+        length = blocks.length[table.block].astype(np.int64)
+        form = core.formats.rows(0, len(core.formats))
+        step = np.array(
+            [
+                arithmetic.mantissa_step(bits, mode)
+                for bits, mode in zip(
+                    form.weight_bits.tolist(), form.sign_mode.tolist(), strict=True
+                )
+            ]
+        )
+        used = np.repeat(blocks.format[table.block], length)
+        stored = _ranges(blocks.start[table.block], length)
+        begins = np.cumsum(blocks.atoms.astype(np.int64) * blocks.length)
+        begins -= blocks.atoms.astype(np.int64) * blocks.length
+        compartment = offsets[number] + np.repeat(base[table.block], length)
+        compartment += core.synapses.target[stored]
+        columns.append(
+            np.stack(
+                [
+                    n_axons + np.repeat(np.arange(len(table)), length),
+                    places[_ranges(begins[table.block], length)],
+                    compartment,
+                    lowered.neuron[compartment],
+                    core.synapses.mantissa[stored],
+                    step[used],
+                    core.formats.exponent[used],
+                ]
+            ).astype(np.int64)
+        )
+        n_axons += len(table)
+    rule = np.concatenate(rules)
+    return Plastic(
+        axon_of_run,
+        rule,
+        np.exp(-rule[:, 2] / rule[:, 1]),
+        np.concatenate(sources),
+        *np.concatenate(columns, axis=1),
     )

@@ -6,20 +6,22 @@ kernels; property tests hold the two equal.
 
 One step of the whole chip:
 
-1. Every compartment takes what its dendritic accumulator has gathered, updates its current and
+1. Where synapses learn, the traces of their axons take the spikes that came, and the weights
+   change with the trace and with the error that the host sent for their compartment.
+2. Every compartment takes what its dendritic accumulator has gathered, updates its current and
    its voltage, and fires if the voltage is above its threshold.
-2. Every spike goes out through the output axons of its compartment (discrete) or population,
+3. Every spike goes out through the output axons of its compartment (discrete) or population,
    to an input axon of some core. That axon points at a block; the spike's atom selects a row
    of the block; each synapse of the row adds its weight to the accumulator of the compartment
    `base + target`, for the step after the next `delay` steps.
-3. Spikes of the host's encoder enter by the input axons that the injection table names, and
+4. Spikes of the host's encoder enter by the input axons that the injection table names, and
    take effect one step later as well.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,13 +46,28 @@ class CompartmentState:
 
 
 @dataclass
-class CoreState:
-    """A core's compartments, and its accumulators for the steps to come.
+class TraceState:
+    """The presynaptic trace of an axon that learns, and whether a spike came since its epoch.
 
-    ``arriving[step][compartment]`` is what has been gathered for that step.
+    `source` numbers the neuron that the axon comes from; below -1 the encoder's.
+    """
+
+    source: int
+    x: int = 0
+    spiked: bool = False
+
+
+@dataclass
+class CoreState:
+    """A core's compartments and weights, and its accumulators for the steps to come.
+
+    ``arriving[step][compartment]`` is what has been gathered for that step; `traces` has one
+    entry for each block that learns.
     """
 
     compartments: list[CompartmentState]
+    mantissas: list[int]
+    traces: dict[int, TraceState]
     arriving: dict[int, dict[int, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
@@ -63,7 +80,7 @@ class ReferenceChip:
     ----------
     program : to run
     x : one sample, of the Program's input shape
-    seed : of the chip's noise
+    seed : of the chip's noise and of stochastic rounding
     """
 
     def __init__(self, program: Program, x: FloatArray, seed: int = 0) -> None:
@@ -72,25 +89,43 @@ class ReferenceChip:
         self.step_number = 0
         self.overflows = 0
         self.cores = [
-            CoreState([CompartmentState() for _ in range(len(core.compartments))])
-            for core in program.cores
+            CoreState(
+                [CompartmentState() for _ in range(len(core.compartments))],
+                core.synapses.mantissa.tolist(),
+                {
+                    block: TraceState(_source(program, number, block))
+                    for block in core.learning.block.tolist()
+                },
+            )
+            for number, core in enumerate(program.cores)
         ]
         encoder = program.encoder
         self.currents: list[int] = encoder_currents(encoder, x[None])[0].tolist()
         self.encoder_v = [encoder.threshold // 2] * len(self.currents)
 
-    def step(self) -> None:
-        """Advance every core and the encoder by one time step."""
+    def step(
+        self,
+        host_spikes: Sequence[int] | None = None,
+        errors: Mapping[tuple[int, int], int] | None = None,
+    ) -> None:
+        """Advance every core and the encoder by one time step.
+
+        Parameters
+        ----------
+        host_spikes : encoder neurons that fire; those of the encoder itself where None
+        errors : (core, compartment) -> error for learning, -127..127; zero for all others
+        """
         now = self.step_number
-        for core, state in zip(self.program.cores, self.cores, strict=True):
+        for number, (core, state) in enumerate(zip(self.program.cores, self.cores, strict=True)):
+            self._learn(core, state, number, errors or {})
             gathered = state.arriving.pop(now, {})
-            for number in range(len(state.compartments)):
-                self._update(core, state, number, gathered.get(number, 0))
+            for compartment in range(len(state.compartments)):
+                self._update(core, state, compartment, gathered.get(compartment, 0))
         for number, state in enumerate(self.cores):
             for compartment, each in enumerate(state.compartments):
                 if each.spiked:
                     self._send(number, compartment)
-        for neuron in self._encoder_spikes():
+        for neuron in self._encoder_spikes() if host_spikes is None else host_spikes:
             self._inject(neuron)
         self.step_number += 1
 
@@ -106,6 +141,41 @@ class ReferenceChip:
                 )
             ]
         )
+
+    def _learn(
+        self, core: Core, state: CoreState, number: int, errors: Mapping[tuple[int, int], int]
+    ) -> None:
+        """Traces, then weights, of the blocks that learn, each where its epoch is over."""
+        table = core.learning
+        for k, block in enumerate(table.block.tolist()):
+            trace = state.traces[block]
+            if (self.step_number + 1) % int(table.trace_epoch[k]) == 0:
+                kept = float(np.exp(-int(table.trace_epoch[k]) / int(table.trace_tau[k])))
+                impulse = int(table.trace_impulse[k]) if trace.spiked else 0
+                draw = arithmetic.uniform_draw(self.seed, trace.source, -1, self.step_number)
+                trace.x = arithmetic.trace(trace.x, kept, impulse, draw)
+                trace.spiked = False
+            if (self.step_number + 1) % int(table.learn_epoch[k]):
+                continue
+            form = int(core.blocks.format[block])
+            step = arithmetic.mantissa_step(
+                int(core.formats.weight_bits[form]), int(core.formats.sign_mode[form])
+            )
+            rate = (int(table.rate_mantissa[k]), int(table.rate_exponent[k]))
+            start = int(core.blocks.start[block])
+            axon = int(np.flatnonzero(core.input_axons.block == block)[0])
+            for synapse in range(start, start + int(core.blocks.length[block])):
+                target = int(core.input_axons.base[axon]) + int(core.synapses.target[synapse])
+                neuron = int(core.compartments.neuron[target])
+                draw = arithmetic.uniform_draw(self.seed, trace.source, neuron, self.step_number)
+                state.mantissas[synapse] = arithmetic.learned(
+                    state.mantissas[synapse],
+                    step,
+                    trace.x,
+                    errors.get((number, target), 0),
+                    rate,
+                    draw,
+                )
 
     def _update(self, core: Core, state: CoreState, number: int, gathered: int) -> None:
         """Current, voltage and spike of one compartment."""
@@ -161,9 +231,11 @@ class ReferenceChip:
         length = int(core.blocks.length[block])
         start = int(core.blocks.start[block]) + atom * length
         exponent = int(core.formats.exponent[core.blocks.format[block]])
+        if block in state.traces:
+            state.traces[block].spiked = True
         for k in range(start, start + length):
             step = self.step_number + 1 + int(core.synapses.delay[k])
-            weight = arithmetic.weight(int(core.synapses.mantissa[k]), exponent)
+            weight = arithmetic.weight(state.mantissas[k], exponent)
             state.arriving[step][base + int(core.synapses.target[k])] += weight
 
     def _encoder_spikes(self) -> Iterator[int]:
@@ -178,3 +250,23 @@ class ReferenceChip:
         kept = arithmetic.wrap(x, bits)
         self.overflows += kept != x
         return kept
+
+
+def _source(program: Program, core_number: int, block: int) -> int:
+    """The neuron whose spikes enter by the axon of a block that learns; the first of several.
+
+    Neurons of the encoder are numbered from -2 downwards; -1 stands for no source at all.
+    """
+    axon = int(np.flatnonzero(program.cores[core_number].input_axons.block == block)[0])
+    found = [
+        int(core.compartments.neuron[core.output_axons.source[k]])
+        for core in program.cores
+        for k in range(len(core.output_axons))
+        if (int(core.output_axons.core[k]), int(core.output_axons.axon[k])) == (core_number, axon)
+    ]
+    table = program.injection
+    found += [
+        -2 - int(neuron)
+        for neuron in table.neuron[(table.core == core_number) & (table.axon == axon)]
+    ]
+    return min(found, default=-1)

@@ -1,0 +1,144 @@
+"""A Program in the middle of a run: one sample, a few steps at a time.
+
+Here whoever drives the run sends the spikes of the host, and the errors that synapses learn
+from, and may look at the state in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.backends.emulator.draws import Draws, KeyedDraws
+from nmcompile.backends.emulator.learning import Learner
+from nmcompile.backends.emulator.lower import lower_plastic
+from nmcompile.chip.program import Program
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What some compartments did in some steps.
+
+    Attributes
+    ----------
+    spikes : (steps, compartments) bool
+    u, v : (steps, compartments) int32
+    """
+
+    spikes: NDArray[np.bool_]
+    u: NDArray[np.int32]
+    v: NDArray[np.int32]
+
+
+class Stepper:
+    """One sample of a Program, from a fresh state on.
+
+    Parameters
+    ----------
+    program : to run; compartments are numbered through its cores
+    draws : random numbers; keyed by seed 0 where None
+
+    Attributes
+    ----------
+    step_number : steps done
+    overflows : (3,) int64; accumulators, currents and drives that wrapped around so far
+    learner : state of what learns, or None
+    """
+
+    def __init__(self, program: Program, draws: Draws | None = None) -> None:
+        from nmcompile.backends.emulator import kernels
+
+        self.program = program
+        self.step_number = 0
+        self.draws: Draws = draws or KeyedDraws(0)
+        self._lowered, plastic = lower_plastic(program)
+        self.learner = None if plastic is None else Learner(plastic)
+        fresh: Any = kernels.fresh_state
+        self._run: Any = kernels.run_steps
+        self._state = fresh(self._lowered, len(self._lowered.encoder_routes.events))
+        self._layer_spikes = np.zeros(len(program.layers) + 1, np.int64)
+        self._overflows = np.zeros((len(program.layers) + 1, 3), np.int64)
+        self._n_fired = 0
+
+    @property
+    def overflows(self) -> NDArray[np.int64]:
+        """(3,) accumulators, currents and drives that wrapped around so far."""
+        return self._overflows.sum(axis=0)
+
+    @property
+    def compartments(self) -> int:
+        """Number of compartments of all cores."""
+        return len(self._lowered.bias)
+
+    def run(
+        self,
+        spikes: Sequence[NDArray[Any]],
+        errors: NDArray[np.int64] | None = None,
+        probed: NDArray[np.int64] | None = None,
+        quantities: Sequence[str] = ("spikes", "u", "v"),
+    ) -> Record:
+        """Run as many steps as there are entries in `spikes`.
+
+        Parameters
+        ----------
+        spikes : for each step, numbers of the encoder neurons that the host makes fire in it; the
+            chip takes them in the step after
+        errors : (compartments,) errors for learning, -127..127, during these steps; none if None
+        probed : (probed,) compartments to record; all if None
+        quantities : which of "spikes", "u" and "v" to record; the others stay without width
+        """
+        probed = np.arange(self.compartments) if probed is None else probed
+        widths = {name: len(probed) if name in quantities else 0 for name in ("spikes", "u", "v")}
+        record = Record(
+            np.zeros((len(spikes), widths["spikes"]), np.bool_),
+            np.zeros((len(spikes), widths["u"]), np.int32),
+            np.zeros((len(spikes), widths["v"]), np.int32),
+        )
+        if self.learner is None:
+            self._advance(spikes, probed, record, 0, len(spikes))
+            return record
+        no_errors = np.zeros(self.compartments, np.int64)
+        for i in range(len(spikes)):
+            self.learner.advance(
+                self.step_number,
+                no_errors if errors is None else errors,
+                self._lowered.synapses.weights,
+                self.draws,
+            )
+            self._advance(spikes, probed, record, i, i + 1)
+            fired = self._state.fired[: self._n_fired]
+            self.learner.note(fired, self._lowered.routes)
+            self.learner.note(spikes[i], self._lowered.encoder_routes)
+        return record
+
+    def _advance(
+        self,
+        spikes: Sequence[NDArray[Any]],
+        probed: NDArray[np.int64],
+        record: Record,
+        first: int,
+        end: int,
+    ) -> None:
+        """Steps `first` to `end` of a call of `run`."""
+        sent = [np.asarray(each, np.int64) for each in spikes[first:end]]
+        noise = self.draws.noise(end - first, self.compartments)
+        self._n_fired, _ = self._run(
+            self._lowered,
+            self._state,
+            self.step_number,
+            self.draws.seed,
+            noise,
+            np.cumsum([0, *map(len, sent)]),
+            np.concatenate(sent) if sent else np.zeros(0, np.int64),
+            self._layer_spikes,
+            self._overflows,
+            probed,
+            record.spikes[first:end],
+            record.u[first:end],
+            record.v[first:end],
+        )
+        self.step_number += end - first
