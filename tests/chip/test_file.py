@@ -213,7 +213,8 @@ def forge(
     changed = change(manifest, tensors)
     text = changed if isinstance(changed, str) else json.dumps(manifest, sort_keys=True)
     tensors = dict(sorted(tensors.items()))
-    made = {"format": chip_file.FORMAT, "sha256": chip_file._checksum(text, tensors), "manifest": text}
+    checksum = chip_file._checksum(text, tensors)
+    made = {"format": chip_file.FORMAT, "sha256": checksum, "manifest": text}
     path.write_bytes(save(tensors, {"nmcompile": json.dumps({**made, **(header or {})})}))
     return path
 

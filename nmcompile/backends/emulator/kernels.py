@@ -103,7 +103,7 @@ def _noise_draw(seed: int, neuron: int, step: int) -> int:
 
 
 @njit(cache=True)
-def _deliver(
+def deliver(
     spikes: np.ndarray,
     routes: Routes,
     synapses: Synapses,
@@ -460,7 +460,7 @@ def _step(
     n_fired = _collect(state.flags, state.flags.view(np.uint64), state.fired)
     fired = state.fired[:n_fired]
     _count_by_segment(fired, lowered.segments, layer_spikes)
-    events = _deliver(
+    events = deliver(
         fired, lowered.routes, lowered.synapses, state.accumulators, len(lowered.bias), step
     )
     return n_fired, events
@@ -548,7 +548,7 @@ def run_samples(
                 neuron = active[state.fired[i]]
                 state.fired[i] = neuron
                 encoder_counts[s, neuron] += 1
-            events[s] += _deliver(
+            events[s] += deliver(
                 state.fired[:n_fired],
                 lowered.encoder_routes,
                 lowered.synapses,
@@ -575,32 +575,33 @@ def run_steps(
     probe_u: np.ndarray,
     probe_v: np.ndarray,
 ) -> tuple[int, int]:
-    """Run one sample on from a state, with spikes that the host sends.
+    """Run one sample on from a state, with spikes of the host.
 
     Parameters
     ----------
     first : number of the first step
     draws : (steps, compartments) int32 in -127..127 for the noise; or (steps, 0), keyed
-    host_start : (steps + 1,) int64; the host sends host_neuron[host_start[i]:host_start[i + 1]]
-        in step i, and the chip takes them in the next
+    host_start : (steps + 1,) int64; the spikes of encoder neurons
+        host_neuron[host_start[i]:host_start[i + 1]] arrive in step i, if without delay
     layer_spikes, overflows : (layers + 1,) and (layers + 1, 3) int64; added to
     probed, probe_spikes, probe_u, probe_v : as in `run_samples`, without its first axis
 
     Returns
     -------
     How many compartments fired in the last step (their numbers are in `state.fired`), and how
-    many weights were added.
+    many synapses were met.
     """
     n_fired = events = 0
     for i in range(len(host_start) - 1):
-        n_fired, added = _step(lowered, state, first + i, seed, draws[i], layer_spikes, overflows)
-        _record(state, n_fired, probed, probe_spikes[i], probe_u[i], probe_v[i])
-        events += added + _deliver(
+        events += deliver(
             host_neuron[host_start[i] : host_start[i + 1]],
             lowered.encoder_routes,
             lowered.synapses,
             state.accumulators,
             len(lowered.bias),
-            first + i,
+            first + i - 1,
         )
+        n_fired, added = _step(lowered, state, first + i, seed, draws[i], layer_spikes, overflows)
+        events += added
+        _record(state, n_fired, probed, probe_spikes[i], probe_u[i], probe_v[i])
     return n_fired, events

@@ -59,6 +59,7 @@ class Stepper:
         self.learner = None if plastic is None else Learner(plastic)
         fresh: Any = kernels.fresh_state
         self._run: Any = kernels.run_steps
+        self._deliver: Any = kernels.deliver
         self._state = fresh(self._lowered, len(self._lowered.encoder_routes.events))
         self._layer_spikes = np.zeros(len(program.layers) + 1, np.int64)
         self._overflows = np.zeros((len(program.layers) + 1, 3), np.int64)
@@ -85,8 +86,8 @@ class Stepper:
 
         Parameters
         ----------
-        spikes : for each step, numbers of the encoder neurons that the host makes fire in it; the
-            chip takes them in the step after
+        spikes : for each step, numbers of the encoder neurons whose spikes arrive in it; the host
+            sent them the step before
         errors : (compartments,) errors for learning, -127..127, during these steps; none if None
         probed : (probed,) compartments to record; all if None
         quantities : which of "spikes", "u" and "v" to record; the others stay without width
@@ -102,17 +103,26 @@ class Stepper:
             self._advance(spikes, probed, record, 0, len(spikes))
             return record
         no_errors = np.zeros(self.compartments, np.int64)
-        for i in range(len(spikes)):
+        nothing = [np.zeros(0, np.int64)]
+        for i, arriving in enumerate(spikes):
+            # Spikes meet the weights as they were before this step's learning.
+            self._deliver(
+                np.asarray(arriving, np.int64),
+                self._lowered.encoder_routes,
+                self._lowered.synapses,
+                self._state.accumulators,
+                self.compartments,
+                self.step_number - 1,
+            )
+            self.learner.note(arriving, self._lowered.encoder_routes)
             self.learner.advance(
                 self.step_number,
                 no_errors if errors is None else errors,
                 self._lowered.synapses.weights,
                 self.draws,
             )
-            self._advance(spikes, probed, record, i, i + 1)
-            fired = self._state.fired[: self._n_fired]
-            self.learner.note(fired, self._lowered.routes)
-            self.learner.note(spikes[i], self._lowered.encoder_routes)
+            self._advance(nothing, probed, record, i, i + 1)
+            self.learner.note(self._state.fired[: self._n_fired], self._lowered.routes)
         return record
 
     def _advance(
@@ -123,8 +133,8 @@ class Stepper:
         first: int,
         end: int,
     ) -> None:
-        """Steps `first` to `end` of a call of `run`."""
-        sent = [np.asarray(each, np.int64) for each in spikes[first:end]]
+        """Steps `first` to `end` of a call of `run`, into these rows of the record."""
+        sent = [np.asarray(each, np.int64) for each in spikes]
         noise = self.draws.noise(end - first, self.compartments)
         self._n_fired, _ = self._run(
             self._lowered,

@@ -1,0 +1,27 @@
+"""A drop-in for nengo-loihi's emulator and simulator; needs the extra ``nengo``.
+
+Nengo and nengo-loihi are imported here and nowhere else in nmcompile. Their licences (GPL-2.0
+for Nengo from version 4; before, and for nengo-loihi, free for non-commercial use) are theirs;
+nmcompile contains none of their code.
+"""
+
+from __future__ import annotations
+
+from nmcompile.errors import UsageError
+
+try:
+    import nengo_loihi  # noqa: F401
+except ImportError as error:
+    raise UsageError(
+        f"nmcompile.nengo needs Nengo and nengo-loihi ({error}); "
+        "install them with: pip install 'nmcompile[nengo]'"
+    ) from None
+
+from nmcompile.nengo.mend import MendWarning, mend
+
+mend()
+
+from nmcompile.nengo.interface import EmulatorInterface  # noqa: E402
+from nmcompile.nengo.simulator import Simulator  # noqa: E402
+
+__all__ = ["EmulatorInterface", "MendWarning", "Simulator"]
