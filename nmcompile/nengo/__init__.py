@@ -22,6 +22,7 @@ from nmcompile.nengo.mend import MendWarning, mend
 mend()
 
 from nmcompile.nengo.interface import EmulatorInterface  # noqa: E402
+from nmcompile.nengo.program import to_program  # noqa: E402
 from nmcompile.nengo.simulator import Simulator  # noqa: E402
 
-__all__ = ["EmulatorInterface", "MendWarning", "Simulator"]
+__all__ = ["EmulatorInterface", "MendWarning", "Simulator", "to_program"]

@@ -36,15 +36,19 @@ class Translation:
     first_neuron: dict[Any, int]
 
 
-def translate(model: Any) -> Translation:
+def translate(model: Any, without: Sequence[Any] = ()) -> Translation:
     """Turn a discretised nengo-loihi Model into a Program.
+
+    Parameters
+    ----------
+    without : blocks to leave out, with all that leads to them
 
     Raises
     ------
     ModelError
         The Model is not discretised, has no blocks, or holds what a core's tables cannot.
     """
-    blocks = list(model.blocks)
+    blocks = [block for block in model.blocks if block not in without]
     if not blocks:
         raise ModelError("the nengo-loihi model has no blocks, so nothing of it is on the chip")
     if any(block.compartment.vth.dtype != np.int32 for block in blocks):
@@ -55,7 +59,9 @@ def translate(model: Any) -> Translation:
     drafts = [draft(block) for block in blocks]
     core_of = {synapse: k for k, block in enumerate(blocks) for synapse in block.synapses}
     for made in drafts:
-        found = [ends(axon, made.block.n_neurons) for axon in made.block.axons]
+        found = [
+            ends(axon, made.block.n_neurons) for axon in made.block.axons if axon.target in core_of
+        ]
         add_output_axons(made, found, core_of, drafts)
     inputs = list(model.inputs)
     sizes = [block.n_neurons for block in blocks]
@@ -152,9 +158,7 @@ def _encoder(neurons: int) -> Encoder:
     )
 
 
-def host_spikes(
-    inputs: dict[Any, int], steps: range
-) -> list[NDArray[np.int64]]:
+def host_spikes(inputs: dict[Any, int], steps: range) -> list[NDArray[np.int64]]:
     """Encoder neurons whose spikes arrive in nengo-loihi's steps: those sent one step earlier."""
     arriving = []
     for t in steps:
