@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ from nmcompile.analysis.evaluation import Evaluation, evaluate_program
 from nmcompile.backends.base import Backend
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
-from nmcompile.errors import DataError
+from nmcompile.errors import DataError, UsageError
 from nmcompile.frontends import load
+from nmcompile.frontends.python import is_nengo, is_python, read_object
 from nmcompile.hardware import HardwareModel, load_hardware, model_names, parse_target
 from nmcompile.host.data import Data, load_data
 from nmcompile.ir.nodes import FloatArray
-from nmcompile.passes.options import checked_options
+from nmcompile.passes.options import BuildOptions, checked_options
 from nmcompile.passes.pipeline import Watcher, compile_network
+
+#: Nengo's own step, in seconds.
+NENGO_DT = 0.001
 
 __all__ = ["Emulator", "Program", "build", "evaluate", "load", "targets"]
 
@@ -36,7 +41,8 @@ def build(
 
     Parameters
     ----------
-    model : path of a `.keras` or `.h5` file, or a Keras model
+    model : path of a `.keras` or `.h5` file, or a Keras model; or a Nengo network, or
+        ``FILE.py:NAME`` of one, which runs that file and needs the extra `nengo`
     target : ``family[:board]``; None for the smallest Loihi 1 board on which it fits
     calibrate : data file, or (samples, *input shape) array, that shows real inputs
     dump_ir : folder for the text of every stage
@@ -50,6 +56,12 @@ def build(
     """
     chosen = checked_options(**options)
     place = parse_target(target)
+    sha256 = None
+    if isinstance(model, (str, Path)) and is_python(model):
+        importlib.import_module("nmcompile.nengo")  # First, to say it in one sentence if it lacks.
+        model, sha256 = read_object(model)
+    if is_nengo(model):
+        return _build_nengo(model, target, chosen, calibrate, sha256)
     source = load(model)
     shape = source.network.inputs[0].size
     if isinstance(calibrate, (str, Path)):
@@ -64,6 +76,38 @@ def build(
         source={"sha256": source.sha256, "name": Path(source.path).name},
         dump_ir=dump_ir,
         watch=watch,
+    )
+
+
+def _build_nengo(
+    model: object,
+    target: str | None,
+    chosen: BuildOptions,
+    calibrate: str | Path | FloatArray | None,
+    sha256: str | None,
+) -> Program:
+    """A Program from a Nengo network, which is quantised already and so takes few options."""
+    from nmcompile.nengo import to_program
+
+    default = checked_options(steps=chosen.steps, dt=chosen.dt)
+    changed = [
+        name.replace("_", "-")
+        for name, value in chosen.model_dump().items()
+        if value != default.model_dump()[name]
+    ]
+    if changed:
+        raise UsageError(
+            f"option {changed[0]} has no effect on a Nengo network, whose neurons and weights "
+            "nengo-loihi chooses; leave it out, and set it in the network"
+        )
+    data = load_data(calibrate).x if isinstance(calibrate, (str, Path)) else calibrate
+    return to_program(
+        model,
+        target,
+        steps=chosen.steps,
+        dt=chosen.dt or NENGO_DT,
+        input_range=None if data is None else float(np.abs(_numbers(data)).max()),
+        sha256=sha256,
     )
 
 

@@ -39,7 +39,8 @@ class Evaluation:
     ----------
     samples, steps : how many were run, and time steps each
     accuracy, float_accuracy : share of right answers, 0..1
-    lost, lost_low, lost_high : float less chip accuracy, and its 95 % interval, 0..1
+    lost, lost_low, lost_high : float less chip accuracy, and its 95 % interval, 0..1; these and
+        `float_accuracy` are None where the Program was not built from a float network
     spikes_per_sample : of all layers on the chip
     layer_spikes : layer -> spikes per sample, the encoder's too
     synaptic_events_per_sample : weights added to accumulators
@@ -53,10 +54,10 @@ class Evaluation:
     samples: int
     steps: int
     accuracy: float
-    float_accuracy: float
-    lost: float
-    lost_low: float
-    lost_high: float
+    float_accuracy: float | None
+    lost: float | None
+    lost_low: float | None
+    lost_high: float | None
     spikes_per_sample: float
     layer_spikes: Mapping[str, float]
     synaptic_events_per_sample: float
@@ -88,6 +89,11 @@ class _Log:
     @property
     def done(self) -> int:
         return sum(map(len, self.answers))
+
+
+def holds_float_network(program: Program) -> bool:
+    """Whether a Program was built from a float network, which travels with it."""
+    return program.manifest.get("source", {}).get("kind") != "nengo"
 
 
 def float_network(program: Program) -> Network:
@@ -137,14 +143,13 @@ def evaluate_program(
             "one sample or more is needed, and one label for each"
         )
     steps = program.steps if steps is None else steps
-    network = float_network(program)
+    network = float_network(program) if holds_float_network(program) else None
     session = backend.load(program)
     names = [program.encoder.name, *(layer.name for layer in program.layers)]
     fingerprint = _fingerprint(program, data, steps)
     log = _Log(overflows=np.zeros(len(names), np.int64))
     if resume is not None and resume.exists():
         log = _read_log(resume, fingerprint)
-    name = network.outputs[0].name
     result_backend, target = "emulator", program.target
     if log.done < len(data):
         session.run(data.x[:0], steps)  # what a backend does once, such as compiling, is not timed
@@ -154,8 +159,7 @@ def evaluate_program(
         result = session.run(part, steps)
         log.seconds += time.perf_counter() - begin
         result_backend, target = result.backend, result.target
-        outputs = evaluate(network, part)[name]
-        log.float_answers.append(outputs.reshape(len(part), -1).argmax(axis=1))
+        log.float_answers.append(_float_answers(network, part))
         log.answers.append(result.answers)
         log.spikes.append(np.stack([result.spikes[each] for each in names], axis=1))
         log.events.append(result.synaptic_events)
@@ -167,6 +171,14 @@ def evaluate_program(
         if progress is not None:
             progress(log.done, len(data))
     return _judge(program, data, log, names, steps, result_backend, target)
+
+
+def _float_answers(network: Network | None, x: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(samples,) the float network's answers; -1 where there is none."""
+    if network is None:
+        return np.full(len(x), -1, np.int64)
+    outputs = evaluate(network, x)[network.outputs[0].name]
+    return outputs.reshape(len(x), -1).argmax(axis=1).astype(np.int64)
 
 
 def _judge(
@@ -182,16 +194,17 @@ def _judge(
     right = np.concatenate(log.answers) == data.y
     float_right = np.concatenate(log.float_answers) == data.y
     lost, low, high = paired_difference(float_right, right)
+    compared = holds_float_network(program)
     spikes = np.concatenate(log.spikes).mean(axis=0)
     samples = len(data)
     return Evaluation(
         samples=samples,
         steps=steps,
         accuracy=float(right.mean()),
-        float_accuracy=float(float_right.mean()),
-        lost=lost,
-        lost_low=low,
-        lost_high=high,
+        float_accuracy=float(float_right.mean()) if compared else None,
+        lost=lost if compared else None,
+        lost_low=low if compared else None,
+        lost_high=high if compared else None,
         spikes_per_sample=float(spikes[1:].sum()),
         layer_spikes=dict(zip(names, spikes.tolist(), strict=True)),
         synaptic_events_per_sample=float(np.concatenate(log.events).mean()),

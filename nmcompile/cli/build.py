@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings
+from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings, source_file
 from nmcompile.cli.output import cores_text, print_json, print_pairs
 
 
@@ -65,7 +65,7 @@ def build(
     from nmcompile.files import check_writable
     from nmcompile.passes.pipeline import PassRecord
 
-    check_writable(output, model, calibrate)
+    check_writable(output, source_file(model), calibrate)
 
     def watch(record: PassRecord) -> None:
         if verbose and not json:

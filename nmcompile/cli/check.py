@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings
 from nmcompile.cli.output import cores_text, count, print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from nmcompile.errors import Obstacle
 
 
 def check(
@@ -31,36 +36,32 @@ def check(
     """List every obstacle in MODEL at once, and say whether it fits a board."""
     from nmcompile.analysis.resources import network_use
     from nmcompile.api import build
-    from nmcompile.errors import CompileError, FitError
+    from nmcompile.errors import CompileError, FitError, UnsupportedError
     from nmcompile.frontends import check as find_obstacles
+    from nmcompile.frontends.python import is_python
     from nmcompile.hardware import parse_target
     from nmcompile.passes.base import NmcompileWarning
 
     place = parse_target(target)
-    obstacles = find_obstacles(model)
+    obstacles = [] if is_python(model) else find_obstacles(model)
     if obstacles:
-        if json:
-            print_json({"ok": False, "obstacles": [asdict(each) for each in obstacles]})
-        else:
-            print_table(
-                f"{model}: {count(len(obstacles), 'obstacle')}",
-                ("layer", "kind", "why", "what to do"),
-                [(each.layer, each.kind, each.why, each.remedy) for each in obstacles],
-            )
-        return 1
+        return _list_obstacles(model, obstacles, json)
+    chosen: dict[str, Any] = {
+        "readout": readout,
+        "encoder": encoder,
+        "host_layers": host_layers,
+        "layers": layer_settings(layer or []),
+    }
+    if not is_python(model):
+        # Whether it fits does not depend on amplitudes, so the time is saved.
+        chosen["gain_samples"] = 0
     try:
         with warnings.catch_warnings():
             # Whether it fits does not depend on calibration data.
             warnings.simplefilter("ignore", NmcompileWarning)
-            program = build(
-                model,
-                target,
-                readout=readout,
-                encoder=encoder,
-                host_layers=host_layers,
-                layers=layer_settings(layer or []),
-                gain_samples=0,
-            )
+            program = build(model, target, **chosen)
+    except UnsupportedError as error:
+        return _list_obstacles(model, error.obstacles, json)
     except FitError as error:
         if json:
             print_json(
@@ -108,3 +109,16 @@ def check(
         ],
     )
     return 0
+
+
+def _list_obstacles(model: Path, obstacles: Sequence[Obstacle], json: bool) -> int:
+    """Print every obstacle; the exit status."""
+    if json:
+        print_json({"ok": False, "obstacles": [asdict(each) for each in obstacles]})
+    else:
+        print_table(
+            f"{model}: {count(len(obstacles), 'obstacle')}",
+            ("layer", "kind", "why", "what to do"),
+            [(each.layer, each.kind, each.why, each.remedy) for each in obstacles],
+        )
+    return 1

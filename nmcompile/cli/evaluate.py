@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nmcompile.cli.options import Jobs, Json, Limit, ProgramPath, Steps
 from nmcompile.cli.output import print_json, print_pairs, progress
+
+if TYPE_CHECKING:
+    from nmcompile.analysis.evaluation import Evaluation
 
 
 def evaluate(
@@ -56,13 +59,8 @@ def evaluate(
         f"{program_path} on {found.backend} ({found.target}), "
         f"{found.samples:,} samples, {found.steps} steps",
         [
-            ("float accuracy", f"{found.float_accuracy:.2%}"),
             ("chip accuracy", f"{found.accuracy:.2%}"),
-            (
-                "points lost",
-                f"{100 * found.lost:.2f} (95 % interval {100 * found.lost_low:.2f} to "
-                f"{100 * found.lost_high:.2f})",
-            ),
+            *_beside_float(found),
             ("cores, chips", f"{found.cores}, {found.chips}"),
             ("spikes per sample on chip", f"{found.spikes_per_sample:,.0f}"),
             ("spikes per sample by layer", layers),
@@ -72,3 +70,14 @@ def evaluate(
             *([("page", str(report))] if report is not None else []),
         ],
     )
+
+
+def _beside_float(found: Evaluation) -> list[tuple[str, str]]:
+    """What was lost against the float network, where there is one."""
+    if found.float_accuracy is None or found.lost is None:
+        return []
+    low, high = 100 * (found.lost_low or 0), 100 * (found.lost_high or 0)
+    return [
+        ("float accuracy", f"{found.float_accuracy:.2%}"),
+        ("points lost", f"{100 * found.lost:.2f} (95 % interval {low:.2f} to {high:.2f})"),
+    ]

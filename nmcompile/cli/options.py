@@ -20,7 +20,11 @@ TargetName = Annotated[
 ]
 ProgramPath = Annotated[Path, typer.Argument(metavar="NET.nmc", help="A built Program.")]
 ModelPath = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A .keras or whole-model .h5 file.")
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="A .keras or whole-model .h5 file; or FILE.py:NAME of a Nengo network, which runs it.",
+    ),
 ]
 
 #: Neuron options by their name on the command line.
@@ -31,6 +35,12 @@ NEURON_NAMES = {
     "max-rate": "max_rate",
     "rate-scale": "rate_scale",
 }
+
+
+def source_file(model: Path) -> Path:
+    """The file behind MODEL, without the name of an object in it."""
+    path, colon, _ = str(model).rpartition(":")
+    return Path(path) if colon and path.endswith(".py") else model
 
 
 def layer_settings(texts: Sequence[str]) -> dict[str, dict[str, float]]:

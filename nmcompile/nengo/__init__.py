@@ -7,10 +7,15 @@ nmcompile contains none of their code.
 
 from __future__ import annotations
 
+import warnings
+
 from nmcompile.errors import UsageError
 
 try:
-    import nengo_loihi  # noqa: F401
+    with warnings.catch_warnings():
+        # Of names and versions that are newer than it; `mend` says what there is to say.
+        warnings.simplefilter("ignore")
+        import nengo_loihi  # noqa: F401
 except ImportError as error:
     raise UsageError(
         f"nmcompile.nengo needs Nengo and nengo-loihi ({error}); "

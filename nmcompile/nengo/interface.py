@@ -81,7 +81,7 @@ class EmulatorInterface:
 
     def __init__(self, model: Any, seed: int | None = None) -> None:
         self.closed = True
-        self.seed = int(np.random.randint(2**31 - 1)) if seed is None else seed
+        self.seed = int(np.random.default_rng().integers(2**31 - 1)) if seed is None else seed
         self.t = 0
         translation = translate(model)
         program = translation.program
@@ -229,6 +229,6 @@ def _learning_blocks(model: Any) -> dict[Any, int]:
             raise ModelError(
                 f"{block}: {len(learning)} connections learn in one block; one is supported"
             )
-        found.update({synapse: first for synapse in learning})
+        found.update(dict.fromkeys(learning, first))
         first += block.n_neurons
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
@@ -51,8 +52,9 @@ def mend() -> bool:
         vars(module)["np"] = _OlderNumPy("numpy")
     if broken:
         warnings.warn(
-            f"nengo-loihi is not made for NumPy {np.__version__}; nmcompile mends "
-            "numpy.array(copy=False) and numpy.fromstring in its modules (said once)",
+            f"nengo-loihi {version('nengo-loihi')} is made for NumPy 1, and this is "
+            f"{np.__version__} with Nengo {version('nengo')}: nmcompile mends numpy.array(copy=False) "
+            "and numpy.fromstring in its modules (said once)",
             MendWarning,
             stacklevel=3,
         )

@@ -27,6 +27,7 @@ def to_program(
     steps: int = 32,
     dt: float = 0.001,
     input_range: float | None = None,
+    sha256: str | None = None,
 ) -> Program:
     """Turn a Nengo network whose host only gives inputs and reads out into a Program.
 
@@ -47,6 +48,7 @@ def to_program(
     dt : length of a step in seconds, for a network
     input_range : largest size of input values; what lies beyond is clipped. None for 1, or for
         the largest in the nodes' outputs
+    sha256 : of the file that defines it, to be kept in the Program
 
     Raises
     ------
@@ -92,7 +94,11 @@ def to_program(
         steps=steps,
         manifest={
             "network": name,
-            "source": {"name": name, "kind": "nengo"},
+            "source": {
+                "name": name,
+                "kind": "nengo",
+                **({"sha256": sha256} if sha256 else {}),
+            },
             "options": {"steps": steps, "dt": float(model.dt)},
             "calibration": "none",
             "passes": [
@@ -114,8 +120,8 @@ def _decoding_block(model: Any, probe: Any) -> Any:
         return None
     if len(made.target) != 1:
         raise ModelError(
-            f"a probe of {probe.obj} has {probe.size_in} dimensions, which nengo-loihi spreads over "
-            f"{len(made.target)} blocks; probe slices of it"
+            f"a probe of {probe.obj} has {probe.size_in} dimensions, which nengo-loihi spreads "
+            f"over {len(made.target)} blocks; probe slices of it"
         )
     return made.target[0]
 

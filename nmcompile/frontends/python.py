@@ -1,0 +1,48 @@
+"""Networks defined by a Python file, named as ``FILE.py:NAME``.
+
+Such a file is run, with all that this means: whoever names it decides that it may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import runpy
+from pathlib import Path
+
+from nmcompile.errors import ModelError
+
+
+def is_python(source: str | Path) -> bool:
+    """Whether this names an object in a Python file."""
+    path, colon, name = str(source).rpartition(":")
+    return bool(colon) and path.endswith(".py") and name.isidentifier()
+
+
+def is_nengo(model: object) -> bool:
+    """Whether this is Nengo's or nengo-loihi's, told without importing either."""
+    return any(
+        kind.__module__.partition(".")[0] in ("nengo", "nengo_loihi")
+        for kind in type(model).__mro__
+    )
+
+
+def read_object(source: str | Path) -> tuple[object, str]:
+    """Run a Python file and take an object by its name; it, and the file's SHA-256.
+
+    Raises
+    ------
+    ModelError
+        No such file or name, or the file fails.
+    """
+    path, _, name = str(source).rpartition(":")
+    if not Path(path).is_file():
+        raise ModelError(f"{path}: there is no such file")
+    try:
+        found = runpy.run_path(path, run_name=Path(path).stem)
+    except Exception as error:
+        raise ModelError(f"{path}: it fails with {type(error).__name__}: {error}") from error
+    if name not in found:
+        raise ModelError(f"{path}: it defines no {name!r}; name the network as {path}:NAME")
+    if not is_nengo(found[name]):
+        raise ModelError(f"{path}: {name} is a {type(found[name]).__name__}, not a nengo.Network")
+    return found[name], hashlib.sha256(Path(path).read_bytes()).hexdigest()
