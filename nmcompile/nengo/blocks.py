@@ -216,7 +216,7 @@ def _add_synapse(made: Draft, synapse: Any) -> None:
         made.places[synapse, axon] = len(made.input_axons)
         made.input_axons.append((synapse.pop_type, block_of[index], int(base)))
         if synapse.learning:
-            made.learning.append((block_of[index], *_rule(synapse, str(made.block))))
+            made.learning.append((block_of[index], *_rule(synapse)))
 
 
 def _add_block(made: Draft, synapse: Any, index: int, form: int) -> int:
@@ -247,7 +247,7 @@ def _mantissas(weights: NDArray[np.int64], exponent: int, name: str) -> NDArray[
     return mantissas
 
 
-def _rule(synapse: Any, name: str) -> Iterator[int]:
+def _rule(synapse: Any) -> Iterator[int]:
     """The columns of a learning table behind the block."""
     yield round(synapse.tracing_mag * arithmetic.TRACE_UNIT)
     yield int(synapse.tracing_tau)
@@ -255,11 +255,6 @@ def _rule(synapse: Any, name: str) -> Iterator[int]:
     yield int(synapse.learn_epoch)
     yield int(synapse._lr_int)
     yield int(synapse._lr_exp)
-    if synapse.synapse_cfg.weight_exp < 0:
-        raise ModelError(
-            f"{name}: a learning weight exponent of {synapse.synapse_cfg.weight_exp} is below 0, "
-            "where weights lose bits as they learn; raise the model's pes_wgt_exp"
-        )
 
 
 def _thresholds(vth: NDArray[Any], name: str) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nmcompile.backends.emulator.lower import Plastic
 from nmcompile.backends.emulator.stepper import Stepper
+from nmcompile.chip.program import Program
 from nmcompile.errors import ModelError
 from nmcompile.nengo.model import host_spikes, translate
 
@@ -88,7 +89,9 @@ class EmulatorInterface:
         self.inputs = translation.first_neuron
         noisy = any(core.profiles.noise.any() for core in program.cores)
         learns = any(len(core.learning) for core in program.cores)
-        self._stepper: Stepper | None = Stepper(program, NengoDraws(self.seed, noisy or learns))
+        self._stepper: Stepper | None = Stepper(
+            program, NengoDraws(self.seed, noisy or learns), fine=lost_bits(program)
+        )
         self._first = translation.first_compartment
         self._errors = np.zeros(self._stepper.compartments, np.int64)
         self._learning = _learning_blocks(model)
@@ -217,6 +220,15 @@ class EmulatorInterface:
         if self.strict:
             raise SimulationError(message)
         warnings.warn(message, stacklevel=5)
+
+
+def lost_bits(program: Program) -> int:
+    """Bits that the chip's shift takes from weights that learn, and nengo-loihi's does not."""
+    lowest = 0
+    for core in program.cores:
+        form = core.blocks.format[core.learning.block]
+        lowest = min(lowest, int(core.formats.exponent[form].min(initial=0)))
+    return -lowest
 
 
 def _learning_blocks(model: Any) -> dict[Any, int]:

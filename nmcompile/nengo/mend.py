@@ -53,8 +53,8 @@ def mend() -> bool:
     if broken:
         warnings.warn(
             f"nengo-loihi {version('nengo-loihi')} is made for NumPy 1, and this is "
-            f"{np.__version__} with Nengo {version('nengo')}: nmcompile mends numpy.array(copy=False) "
-            "and numpy.fromstring in its modules (said once)",
+            f"{np.__version__} with Nengo {version('nengo')}: nmcompile mends "
+            "numpy.array(copy=False) and numpy.fromstring in its modules (said once)",
             MendWarning,
             stacklevel=3,
         )

@@ -66,7 +66,7 @@ class State(NamedTuple):
 def fresh_state(lowered: Lowered, encoder_neurons: int) -> State:
     """Everything at zero."""
     size = len(lowered.bias)
-    noisy = size if lowered.segments[:, Column.NOISE].any() else 0
+    noisy = size if lowered.fine or lowered.segments[:, Column.NOISE].any() else 0
     # Whole words of flags, so that those without a spike are skipped eight at a time.
     flags = (max(size, encoder_neurons) + 7) // 8 * 8
     return State(
@@ -269,6 +269,7 @@ def _update_general(
 
 @njit(cache=True)
 def _update_noisy(
+    unit: int,
     kept_u: float,
     kept_v: float,
     pause: np.int32,
@@ -285,9 +286,12 @@ def _update_noisy(
     fired: np.ndarray,
     overflows: np.ndarray,
 ) -> None:
-    """Any registers; noise of up to 2^24 is added to what was gathered, or to the drive."""
+    """Any registers; noise of up to 2^24 is added to what was gathered, or to the drive.
+
+    Accumulators count in 2^`unit`.
+    """
     for n in range(len(v)):
-        total = np.int64(incoming[n]) * (1 << WEIGHT_SHIFT) + noise_u[n]
+        total = np.int64(incoming[n]) * (1 << unit) + noise_u[n]
         kept = _cut(total, _ACCUMULATOR_CUT)
         current = np.int32(np.int32(np.float64(u[n]) * kept_u) + kept)
         limited = _cut(current, _CURRENT_CUT)
@@ -354,11 +358,13 @@ def _update(
         threshold = np.int32(segments[k, Column.THRESHOLD])
         vmin, vmax = np.int32(segments[k, Column.VMIN]), np.int32(segments[k, Column.VMAX])
         lost = overflows[segments[k, Column.LAYER]]
-        if segments[k, Column.NOISE]:
-            _make_noise(
-                k, segments, lowered.neuron, draws, seed, step, state.noise_u, state.noise_v
-            )
+        if segments[k, Column.NOISE] or lowered.fine:
+            if segments[k, Column.NOISE]:
+                _make_noise(
+                    k, segments, lowered.neuron, draws, seed, step, state.noise_u, state.noise_v
+                )
             _update_noisy(
+                WEIGHT_SHIFT - lowered.fine,
                 kept_u,
                 kept_v,
                 pause,

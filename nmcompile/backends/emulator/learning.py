@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.backends.emulator.draws import Draws
-from nmcompile.backends.emulator.lower import Plastic, Routes, shifted
+from nmcompile.backends.emulator.lower import Plastic, Routes, ranges, shifted
 from nmcompile.chip.arithmetic import (
     LEARN_FRACTION,
     LEARN_OVERFLOW,
@@ -44,12 +44,15 @@ class Learner:
 
     def note(self, spikes: NDArray[Any], routes: Routes) -> None:
         """Remember which axons spikes enter by."""
-        for neuron in spikes:
-            hops = routes.hops[routes.start[neuron] : routes.start[neuron + 1], 0]
-            axons = self.plastic.axon_of_run[hops]
-            axons = axons[axons >= 0]
-            self.lost += int(self.spiked[axons].sum())
-            self.spiked[axons] = True
+        if not len(spikes):
+            return
+        first = routes.start[spikes]
+        hops = ranges(first, routes.start[np.asarray(spikes) + 1] - first)
+        axons = self.plastic.axon_of_run[routes.hops[hops, 0]]
+        axons = axons[axons >= 0]
+        fresh = len(np.unique(axons[~self.spiked[axons]]))
+        self.lost += len(axons) - fresh
+        self.spiked[axons] = True
 
     def advance(
         self, step: int, errors: NDArray[np.int64], weights: NDArray[np.int16], draws: Draws

@@ -80,7 +80,8 @@ class Lowered(NamedTuple):
 
     `accumulator` is empty and has the type that accumulators need. They count in units of 2^6, so
     21 bits and sign are just 16 bits: these do where no accumulator can ever overflow, and halve
-    what has to be moved. Elsewhere 32 bits see overflows, which are counted.
+    what has to be moved. Elsewhere 32 bits see overflows, which are counted. With `fine` bits more
+    they count in smaller units, for emulators that keep what the chip's shift of weights loses.
     """
 
     segments: NDArray[np.int64]
@@ -91,6 +92,7 @@ class Lowered(NamedTuple):
     neuron: NDArray[np.int64]
     accumulator: NDArray[Any]
     max_delay: int
+    fine: int
 
 
 def core_offsets(program: Program) -> NDArray[np.int64]:
@@ -137,17 +139,17 @@ def lower(program: Program) -> Lowered:
     return _lower(program)[0]
 
 
-def lower_plastic(program: Program) -> tuple[Lowered, Plastic | None]:
+def lower_plastic(program: Program, fine: int = 0) -> tuple[Lowered, Plastic | None]:
     """Flat arrays for a whole Program and its learning; None where nothing learns."""
-    lowered, rows, hops = _lower(program)
+    lowered, rows, hops = _lower(program, fine)
     if not any(len(core.learning) for core in program.cores):
         return lowered, None
     return lowered, _plastic(program, lowered, rows, hops)
 
 
-def _lower(program: Program) -> tuple[Lowered, _Rows, tuple[_Hops, _Hops]]:
+def _lower(program: Program, fine: int = 0) -> tuple[Lowered, _Rows, tuple[_Hops, _Hops]]:
     offsets = core_offsets(program)
-    synapses, rows = _synapses(program.cores)
+    synapses, rows = _synapses(program.cores, fine)
     axons = _axons(program.cores, offsets, rows)
     layer_of = np.full(int(offsets[-1]), len(program.layers), np.int64)
     for number, layer in enumerate(program.layers):
@@ -157,7 +159,7 @@ def _lower(program: Program) -> tuple[Lowered, _Rows, tuple[_Hops, _Hops]]:
     encoder_routes = _routes(hops[1], prod(program.encoder.shape), rows)
     learns = any(len(core.learning) for core in program.cores)
     largest = _largest_input(synapses, (routes, encoder_routes), int(offsets[-1]))
-    narrow = largest <= np.iinfo(np.int16).max and not learns
+    narrow = largest <= np.iinfo(np.int16).max and not learns and not fine
     lowered = Lowered(
         segments=_segments(program.cores, offsets, layer_of),
         synapses=synapses,
@@ -175,6 +177,7 @@ def _lower(program: Program) -> tuple[Lowered, _Rows, tuple[_Hops, _Hops]]:
         ),
         accumulator=np.zeros(0, np.int16 if narrow else np.int32),
         max_delay=int(synapses.runs[:, 3].max(initial=0)),
+        fine=fine,
     )
     return lowered, rows, hops
 
@@ -263,7 +266,7 @@ class _CoreRuns:
     places: NDArray[np.int64]
 
 
-def _synapses(cores: Sequence[Core]) -> tuple[Synapses, _Rows]:
+def _synapses(cores: Sequence[Core], fine: int) -> tuple[Synapses, _Rows]:
     """Runs and rows, core by core: temporary arrays of a whole chip would outweigh the rest."""
     runs: list[NDArray[np.int32]] = []
     weights: list[NDArray[np.int16]] = []
@@ -273,7 +276,7 @@ def _synapses(cores: Sequence[Core]) -> tuple[Synapses, _Rows]:
     places: dict[int, NDArray[np.int64]] = {}
     n_rows = n_runs = n_weights = 0
     for number, core in enumerate(cores):
-        part = _core_runs(core)
+        part = _core_runs(core, fine)
         part.runs[:, 2] += n_weights
         if len(core.learning):
             places[number] = part.places + n_weights
@@ -294,15 +297,15 @@ def _synapses(cores: Sequence[Core]) -> tuple[Synapses, _Rows]:
     return Synapses(np.concatenate(runs), np.concatenate(weights)), rows
 
 
-def _core_runs(core: Core) -> _CoreRuns:
+def _core_runs(core: Core, fine: int) -> _CoreRuns:
     """Cut a core's rows where the next target is far ahead, or behind, or the delay changes.
 
     Runs of zeros only are dropped where nothing learns.
     """
     blocks = core.blocks
     sizes = blocks.atoms.astype(np.int64) * blocks.length
-    order = _ranges(blocks.start, sizes)
-    exponent = np.repeat(core.formats.exponent[blocks.format].astype(np.int32), sizes)
+    order = ranges(blocks.start, sizes)
+    exponent = fine + np.repeat(core.formats.exponent[blocks.format].astype(np.int32), sizes)
     weights = shifted(core.synapses.mantissa[order].astype(np.int32), exponent)
     target = core.synapses.target[order].astype(np.int32)
     delay = core.synapses.delay[order].astype(np.int32)
@@ -324,7 +327,7 @@ def _core_runs(core: Core) -> _CoreRuns:
     span = (target[first + held - 1] - target[first] + 1).astype(np.int64)
     room = np.where(span < SHORT_RUN, span, -(-span // RUN_LANES) * RUN_LANES)
     begins = np.cumsum(room) - room
-    kept = _ranges(first, held)
+    kept = ranges(first, held)
     places = np.repeat(begins - target[first], held) + target[kept]
     filled = np.zeros(int(room.sum()), np.int16)
     filled[places] = weights[kept]
@@ -345,7 +348,7 @@ def shifted(mantissa: NDArray[Any], exponent: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _ranges(start: IntArray, sizes: IntArray) -> NDArray[np.int64]:
+def ranges(start: IntArray, sizes: IntArray) -> NDArray[np.int64]:
     """Indices start[0], start[0] + 1, …, sizes[0] of them, then those of the next."""
     begins = np.cumsum(sizes) - sizes
     return np.arange(int(sizes.sum())) + np.repeat(start.astype(np.int64) - begins, sizes)
@@ -380,7 +383,7 @@ def _output_hops(cores: Sequence[Core], offsets: NDArray[np.int64], axons: _Axon
         population = comps.population[members]
         low = np.searchsorted(population, out.source[~single], "left")
         held = np.searchsorted(population, out.source[~single], "right") - low
-        who = members[_ranges(low, held)]
+        who = members[ranges(low, held)]
         neurons.append(offsets[number] + np.concatenate([out.source[single].astype(int), who]))
         atoms.append(np.concatenate([np.zeros(int(single.sum()), int), comps.atom[who]]))
         used.append(np.concatenate([axon[single], np.repeat(axon[~single], held)]))
@@ -444,7 +447,7 @@ def _plastic(program: Program, lowered: Lowered, rows: _Rows, hops: tuple[_Hops,
             ]
         )
         used = np.repeat(blocks.format[table.block], length)
-        stored = _ranges(blocks.start[table.block], length)
+        stored = ranges(blocks.start[table.block], length)
         begins = np.cumsum(blocks.atoms.astype(np.int64) * blocks.length)
         begins -= blocks.atoms.astype(np.int64) * blocks.length
         compartment = offsets[number] + np.repeat(base[table.block], length)
@@ -453,12 +456,12 @@ def _plastic(program: Program, lowered: Lowered, rows: _Rows, hops: tuple[_Hops,
             np.stack(
                 [
                     n_axons + np.repeat(np.arange(len(table)), length),
-                    places[_ranges(begins[table.block], length)],
+                    places[ranges(begins[table.block], length)],
                     compartment,
                     lowered.neuron[compartment],
                     core.synapses.mantissa[stored],
                     step[used],
-                    core.formats.exponent[used],
+                    core.formats.exponent[used].astype(np.int64) + lowered.fine,
                 ]
             ).astype(np.int64)
         )

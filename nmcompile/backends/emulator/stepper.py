@@ -41,6 +41,7 @@ class Stepper:
     ----------
     program : to run; compartments are numbered through its cores
     draws : random numbers; keyed by seed 0 where None
+    fine : bits below the chip's unit that accumulators keep, 0 on the chip
 
     Attributes
     ----------
@@ -49,13 +50,13 @@ class Stepper:
     learner : state of what learns, or None
     """
 
-    def __init__(self, program: Program, draws: Draws | None = None) -> None:
+    def __init__(self, program: Program, draws: Draws | None = None, fine: int = 0) -> None:
         from nmcompile.backends.emulator import kernels
 
         self.program = program
         self.step_number = 0
         self.draws: Draws = draws or KeyedDraws(0)
-        self._lowered, plastic = lower_plastic(program)
+        self._lowered, plastic = lower_plastic(program, fine)
         self.learner = None if plastic is None else Learner(plastic)
         fresh: Any = kernels.fresh_state
         self._run: Any = kernels.run_steps
