@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-keras test-reference test-oldest test-newest bench bench-first-path bench-speed bench-sides lint format docs figures lock clean
+.PHONY: help demo test test-all test-keras test-reference test-lava test-nengo test-nengo-loihi fuzz test-oldest test-newest bench bench-first-path bench-speed bench-sides lint format docs figures lock clean
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,21 +24,59 @@ demo: $(VENV)/.demo ## Build the shipped MNIST network, run 1,000 images, write 
 	$(BIN)/python -m nmcompile build examples/mnist/mnist.keras --calibrate examples/mnist/calibrate_500.npz -o demo/mnist.nmc
 	$(BIN)/python -m nmcompile eval demo/mnist.nmc --data examples/mnist/test_1000.npz --report demo/report.html
 
-test: $(VENV)/.dev ## Run the tests (without Keras and nengo-loihi), with coverage
-	$(BIN)/python -m pytest -m "not slow and not keras and not reference" --cov --cov-report=term:skip-covered
+test: $(VENV)/.dev ## Run the tests (without Keras and reference emulators), with coverage
+	$(BIN)/python -m pytest -m "not slow and not keras and not reference and not nengo" --cov --cov-report=term:skip-covered
 
-test-all: test-keras test-reference test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, nengo-loihi, oldest and newest Python
-	$(BIN)/python -m pytest -m "not keras and not reference"
+test-all: test-keras test-nengo test-nengo-loihi test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
+	$(BIN)/python -m pytest -m "not keras and not reference and not nengo"
 
 test-keras: $(VENV)/.dev ## Compare live with Keras 3 (installs about 1 GB into .venv-keras)
 	$(PYTHON) -m venv $(VENV)-keras
 	$(VENV)-keras/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/keras.txt --editable '.[keras]' pytest hypothesis
 	NUMBA_CACHE_DIR=$(VENV)-keras/numba KERAS_BACKEND=jax $(VENV)-keras/bin/python -m pytest -m keras tests/frontends
 
-test-reference: ## Compare live with nengo-loihi (Python 3.11, NumPy 1.26, in .venv-reference)
+$(VENV)-reference/.made: requirements/reference.txt
 	$(PYTHON311) -m venv $(VENV)-reference
-	$(VENV)-reference/bin/python -m pip --disable-pip-version-check install --quiet --requirement requirements/reference.txt
-	NUMBA_CACHE_DIR=$(VENV)-reference/numba PYTHONPATH=. $(VENV)-reference/bin/python -m pytest -p no:nengo -m reference tests/differential
+	$(VENV)-reference/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	@touch $@
+
+$(VENV)-lava/.made: requirements/lava.txt
+	$(PYTHON310) -m venv $(VENV)-lava
+	$(VENV)-lava/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	@touch $@
+
+test-reference: $(VENV)-reference/.made ## Compare live with nengo-loihi and Brian2Loihi (Python 3.11 in .venv-reference)
+	NUMBA_CACHE_DIR=$(VENV)-reference/numba PYTHONPATH=. $(VENV)-reference/bin/python -m pytest -m reference tests/differential
+
+test-lava: $(VENV)-lava/.made ## Compare live with Lava (Python 3.10 in .venv-lava)
+	NUMBA_CACHE_DIR=$(VENV)-lava/numba PYTHONPATH=. $(VENV)-lava/bin/python -m pytest -m reference tests/differential
+
+test-nengo: ## Test nmcompile.nengo with current Nengo and NumPy (in .venv-nengo)
+	$(PYTHON) -m venv $(VENV)-nengo
+	$(VENV)-nengo/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/nengo.txt --editable '.[nengo,report]' pytest hypothesis
+	NUMBA_CACHE_DIR=$(VENV)-nengo/numba $(VENV)-nengo/bin/python -m pytest -m "nengo and not slow" tests/nengo
+
+NENGO_LOIHI := build/nengo-loihi/nengo-loihi-1.1.0
+
+$(NENGO_LOIHI)/.made: requirements/nengo-loihi.txt
+	$(PYTHON311) -m venv $(VENV)-nengo-loihi
+	$(VENV)-nengo-loihi/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	$(VENV)-nengo-loihi/bin/python -m pip --disable-pip-version-check download --quiet --no-deps --no-binary :all: --no-build-isolation --dest build/nengo-loihi nengo-loihi==1.1.0
+	tar --extract --gzip --file build/nengo-loihi/nengo-loihi-1.1.0.tar.gz --directory build/nengo-loihi
+	@touch $@
+
+test-nengo-loihi: $(NENGO_LOIHI)/.made ## Run nengo-loihi's own tests with our emulator in place; THEIRS=1 for theirs
+	cd $(NENGO_LOIHI) && NMCOMPILE_THEIRS=$(THEIRS) PYTHONPATH=$(CURDIR) NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)-nengo-loihi/numba \
+		$(CURDIR)/$(VENV)-nengo-loihi/bin/python -m pytest -p tools.nengo_loihi_suite -q nengo_loihi
+
+N ?= 1000
+REFERENCE ?= nengo-loihi
+JOBS ?= 2
+SEED ?= 1000000
+FUZZ := $(VENV)-$(if $(filter lava,$(REFERENCE)),lava,reference)
+
+fuzz: $(FUZZ)/.made ## Compare N=… random networks with REFERENCE=nengo-loihi, brian2-loihi or lava; JOBS=…, SEED=…
+	NUMBA_CACHE_DIR=$(FUZZ)/numba $(FUZZ)/bin/python tools/fuzz.py --programs $(N) --reference $(REFERENCE) --jobs $(JOBS) --seed $(SEED)
 
 PYTHON310 ?= python3.10
 PYTHON311 ?= python3.11
@@ -47,12 +85,12 @@ PYTHON313 ?= python3.13
 test-oldest: ## The tests on Python 3.10 with NumPy 1.26
 	$(PYTHON310) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy==1.26.4' --editable '.[report]' pytest pytest-cov hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-oldest/numba $(VENV)-oldest/bin/python -m pytest -m "not slow and not keras and not reference"
+	NUMBA_CACHE_DIR=$(VENV)-oldest/numba $(VENV)-oldest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo"
 
 test-newest: ## The tests on Python 3.13 with NumPy 2
 	$(PYTHON313) -m venv $(VENV)-newest
 	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest pytest-cov hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference"
+	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo"
 
 bench: bench-first-path bench-speed ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
 
@@ -104,6 +142,7 @@ figures: $(VENV)/.demo ## Draw the pictures in docs/figures
 lock: $(VENV)/.dev ## Pin the development environment anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-header --extra report --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-header --extra keras --group test pyproject.toml -o requirements/keras.txt
+	uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-header --extra nengo --extra report --group test pyproject.toml -o requirements/nengo.txt
 
 clean: ## Remove environments and everything that was built
 	rm -rf $(VENV) $(VENV)-* build demo dist site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

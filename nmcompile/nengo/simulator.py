@@ -8,7 +8,7 @@ import nengo_loihi
 from nengo.utils.progress import Progress, ProgressTracker, get_default_progressbar
 from nengo_loihi.simulator import StepRunner
 
-from nmcompile.errors import UsageError
+from nmcompile.errors import ModelError, UsageError
 from nmcompile.nengo.interface import EmulatorInterface
 
 #: Steps between two moves of the progress bar.
@@ -59,15 +59,23 @@ class Simulator(nengo_loihi.Simulator):  # type: ignore[misc]
                 "nengo_loihi.Simulator"
             )
         self.progress_bar = get_default_progressbar() if progress_bar is True else progress_bar
-        super().__init__(
-            network,
-            dt=dt,
-            seed=seed,
-            model=model,
-            precompute=precompute,
-            target="sim",
-            remove_passthrough=remove_passthrough,
-        )
+        try:
+            super().__init__(
+                network,
+                dt=dt,
+                seed=seed,
+                model=model,
+                precompute=precompute,
+                target="sim",
+                remove_passthrough=remove_passthrough,
+            )
+        except IndexError:
+            if len(self.model.blocks):
+                raise
+            raise ModelError(
+                f"{network}: none of its ensembles is on the chip, so there is nothing to "
+                "emulate; use nengo.Simulator, or set on_chip to True for some"
+            ) from None
         theirs = self.sims["emulator"]
         self.closed = True
         self.sims["emulator"] = EmulatorInterface(self.model, seed=theirs.seed)

@@ -1,0 +1,200 @@
+"""Nengo networks as Programs: scores near Nengo's own values, and clear refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nengo
+import numpy as np
+import pytest
+from nengo_loihi.builder import Model
+from nengo_loihi.builder.discretize import discretize_model
+
+import nmcompile
+from nmcompile.backends.base import Probe
+from nmcompile.chip.file import program_bytes
+from nmcompile.cli.app import main
+from nmcompile.errors import FitError, UnsupportedError, UsageError, VerifyError
+from nmcompile.nengo import Simulator, to_program
+from tests.nengo.networks import passive
+from tests.nengo.test_interface import STEPS, model
+
+SOURCE = """
+import nengo
+import numpy as np
+
+with nengo.Network(seed=3, label="product") as model:
+    factors = nengo.Node(np.zeros(2), label="factors")
+    both = nengo.Ensemble(300, 2, label="both", radius=1.5)
+    product = nengo.Ensemble(200, 1, label="product")
+    nengo.Connection(factors, both)
+    nengo.Connection(both, product, function=lambda x: x[0] * x[1])
+    nengo.Probe(product, synapse=0.02)
+    nengo.Probe(both, synapse=0.02)
+number = 3
+"""
+
+
+def network(values: tuple[float, float] = (0.0, 0.0)) -> nengo.Network:
+    names: dict[str, object] = {}
+    exec(SOURCE.replace("np.zeros(2)", f"np.array({list(values)})"), names)
+    made = names["model"]
+    assert isinstance(made, nengo.Network)
+    return made
+
+
+def test_scores_are_near_what_nengo_loihi_decodes() -> None:
+    program = to_program(network(), steps=400)
+    x = np.random.default_rng(0).uniform(-1, 1, (6, 2)).astype(np.float32)
+    scores = nmcompile.Emulator().load(program).run(x).scores
+    for sample, score in zip(x, scores, strict=True):
+        made = network(tuple(float(each) for each in sample))
+        with Simulator(made) as sim:
+            sim.run(0.5)
+        values = np.concatenate([sim.data[probe][-400:].mean(axis=0) for probe in made.all_probes])
+        assert np.abs(score - values).max() < 0.1
+    assert np.abs(scores[:, 1:] - x).max() < 0.15
+
+
+def test_equal_networks_give_equal_files() -> None:
+    assert program_bytes(to_program(network())) == program_bytes(to_program(network()))
+
+
+def test_a_bare_model_runs_as_in_its_emulator() -> None:
+    made = model(4)
+    from nmcompile.nengo import EmulatorInterface
+
+    program = to_program(made, steps=STEPS)
+    rates = np.array([[0.5, 0.0, 1.0, 0.25, 0.1]], np.float32)
+    result = (
+        nmcompile.Emulator()
+        .load(program)
+        .run(rates, probes=[Probe(layer.name, "spikes") for layer in program.layers])
+    )
+    spikes = nmcompile.Emulator().load(program).run(rates, probes=[Probe("spikes", "spikes")])
+    sent = spikes.probes[Probe("spikes", "spikes")][0]
+    (source,) = made.inputs
+    source.spikes.clear()
+    source.permanent.clear()
+    for step in range(STEPS):
+        source.add_spikes(step + 1, np.flatnonzero(sent[step]))
+    with EmulatorInterface(made) as sim:
+        sim.run_steps(STEPS)
+        wanted = sim.collect_probe_output(made.probes[2])
+    found = np.concatenate([each[0] for each in result.probes.values()], axis=1)
+    assert wanted.any()
+    assert np.array_equal(found, wanted)
+
+
+def test_what_needs_python_on_the_host_is_refused_all_at_once() -> None:
+    with nengo.Network(label="all") as made:
+        wave = nengo.Node(lambda t: t, label="wave")
+        noise = nengo.Node(nengo.processes.WhiteNoise(seed=1), label="noise")
+        chip = nengo.Ensemble(20, 1, label="chip")
+        direct = nengo.Ensemble(20, 1, label="direct", neuron_type=nengo.Direct())
+        sink = nengo.Node(size_in=1, label="sink")
+        nengo.Connection(wave, chip)
+        nengo.Connection(noise, chip)
+        learnt = nengo.Connection(chip, direct, learning_rule_type=nengo.PES())
+        nengo.Connection(direct, learnt.learning_rule)
+        nengo.Connection(chip, sink)
+        nengo.Probe(sink)
+        nengo.Probe(chip.neurons, "voltage")
+    with pytest.raises(UnsupportedError) as caught:
+        to_program(made)
+    found = {(each.layer, each.kind): each.why for each in caught.value.obstacles}
+    assert found["wave", "Node"] == "computes its output by a function"
+    assert found["noise", "Node"] == "computes its output by WhiteNoise"
+    assert found["direct", "Ensemble"] == "runs on the host"
+    assert found["sink", "Node"] == "takes values on the host"
+    assert found["chip -> direct", "PES"] == "learns from an error on the host"
+    assert found["chip", "Probe"] == "reads 'voltage' in every step"
+
+
+def test_a_network_without_a_probe_is_refused() -> None:
+    with nengo.Network(label="blind") as made:
+        nengo.Connection(nengo.Node(np.zeros(1)), nengo.Ensemble(20, 1))
+    with pytest.raises(UnsupportedError, match="blind .Network.: has no probe on the chip"):
+        to_program(made)
+
+
+def test_more_cores_than_a_board_has_are_named() -> None:
+    with nengo.Network() as made:
+        node = nengo.Node(np.zeros(1))
+        for _ in range(130):
+            ensemble = nengo.Ensemble(5, 1)
+            nengo.Connection(node, ensemble)
+            nengo.Probe(ensemble)
+    assert to_program(made).target == "loihi1:kapoho-bay"
+    with made:
+        for _ in range(130):
+            nengo.Probe(nengo.Ensemble(5, 1).neurons)
+    with pytest.raises(FitError, match="260 blocks, one core each, and kapoho-bay has 256"):
+        to_program(made, "loihi1:kapoho-bay")
+
+
+def test_a_model_beyond_a_core_is_refused() -> None:
+    made = Model()
+    from nengo_loihi.block import LoihiBlock
+
+    block = LoihiBlock(1500, label="large")
+    block.compartment.configure_relu()
+    block.compartment.bias[:] = 0.1
+    made.add_block(block)
+    discretize_model(made)
+    with pytest.raises(VerifyError, match="core 0: 1500 compartments, the limit is 1024"):
+        to_program(made)
+
+
+def test_the_command_line_builds_from_a_python_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(SOURCE)
+    out = tmp_path / "net.nmc"
+    assert main(["build", f"{path}:model", "-o", str(out), "--steps", "50"]) == 0
+    program = nmcompile.Program.load(out)
+    assert program.steps == 50
+    assert len(str(program.manifest["source"]["sha256"])) == 64
+    assert main(["check", f"{path}:model"]) == 0
+    assert main(["inspect", str(out)]) == 0
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, 2), np.float32), y=[0, 1, 2, 0])
+    capsys.readouterr()
+    assert main(["eval", str(out), "--data", str(tmp_path / "x.npz"), "--json"]) == 0
+    assert '"float_accuracy": null' in capsys.readouterr().out
+    report = tmp_path / "page.html"
+    assert main(["eval", str(out), "--data", str(tmp_path / "x.npz"), "--report", str(report)]) == 0
+    assert "float accuracy" not in report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("net.py:missing", "it defines no 'missing'"),
+        ("net.py:number", "number is a int, not a nengo.Network"),
+        ("other.py:model", "there is no such file"),
+        ("bad.py:model", "it fails with ZeroDivisionError"),
+    ],
+)
+def test_a_python_file_that_gives_no_network_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: str
+) -> None:
+    (tmp_path / "net.py").write_text(SOURCE)
+    (tmp_path / "bad.py").write_text("1 / 0")
+    assert main(["build", str(tmp_path / name), "-o", str(tmp_path / "net.nmc")]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_options_without_effect_are_refused() -> None:
+    with pytest.raises(UsageError, match="option weight-bits has no effect on a Nengo network"):
+        nmcompile.build(network(), weight_bits=4)
+
+
+def test_calibration_data_set_the_range_of_inputs() -> None:
+    wide = nmcompile.build(network(), calibrate=np.full((3, 2), 8.0))
+    assert wide.encoder.input_scale == pytest.approx(32767 / 8)
+
+
+def test_networks_that_compute_on_the_host_say_what_to_use() -> None:
+    with pytest.raises(UnsupportedError, match="nmcompile.nengo.Simulator"):
+        to_program(passive().network)
