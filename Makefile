@@ -61,7 +61,7 @@ NENGO_LOIHI := build/nengo-loihi/nengo-loihi-1.1.0
 $(NENGO_LOIHI)/.made: requirements/nengo-loihi.txt
 	$(PYTHON311) -m venv $(VENV)-nengo-loihi
 	$(VENV)-nengo-loihi/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
-	$(VENV)-nengo-loihi/bin/python -m pip --disable-pip-version-check download --quiet --no-deps --no-binary :all: --no-build-isolation --dest build/nengo-loihi nengo-loihi==1.1.0
+	$(VENV)-nengo-loihi/bin/python -m pip --disable-pip-version-check download --quiet --no-deps --no-binary :all: --dest build/nengo-loihi nengo-loihi==1.1.0
 	tar --extract --gzip --file build/nengo-loihi/nengo-loihi-1.1.0.tar.gz --directory build/nengo-loihi
 	@touch $@
 

@@ -13,7 +13,7 @@ from nengo_loihi.builder.discretize import scale_pes_errors
 from nengo_loihi.emulator.interface import BlockInfo, ProbeState
 from numpy.typing import NDArray
 
-from nmcompile.backends.emulator.lower import Plastic
+from nmcompile.backends.emulator.plastic import Plastic
 from nmcompile.backends.emulator.stepper import Stepper
 from nmcompile.chip.program import Program
 from nmcompile.errors import ModelError

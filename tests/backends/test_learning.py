@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nmcompile.backends.emulator.draws import KeyedDraws, uniform_draws
+from nmcompile.backends.emulator.lower import layer_compartments
 from nmcompile.backends.emulator.reference import ReferenceChip
 from nmcompile.backends.emulator.stepper import Stepper
 from nmcompile.chip import arithmetic
@@ -203,9 +204,7 @@ def test_learning_does_not_depend_on_the_partition() -> None:
     for program in (whole, cut):
         assert list(faults(program, load_hardware("loihi1"))) == []
         stepper = Stepper(program, KeyedDraws(5))
-        post = program.layer("post")
-        offsets = np.cumsum([0, *(len(each.compartments) for each in program.cores)])
-        where = offsets[post.core] + post.compartment
+        where = layer_compartments(program, "post")
         spikes = []
         for step in range(STEPS):
             given = np.zeros(stepper.compartments, np.int64)

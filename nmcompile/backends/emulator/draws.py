@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nmcompile.backends.emulator.lower import Plastic
+from nmcompile.backends.emulator.plastic import Plastic
 
 
 class Draws(Protocol):

@@ -16,14 +16,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nmcompile.backends.emulator.lower import (
-    RUN_LANES,
-    SHORT_RUN,
-    Column,
-    Lowered,
-    Routes,
-    Synapses,
-)
+from nmcompile.backends.emulator.fanout import RUN_LANES, Fanout
+from nmcompile.backends.emulator.lower import Column, Lowered
 from nmcompile.chip.arithmetic import (
     ACCUMULATOR_BITS,
     CURRENT_BITS,
@@ -105,8 +99,9 @@ def _noise_draw(seed: int, neuron: int, step: int) -> int:
 @njit(cache=True)
 def deliver(
     spikes: np.ndarray,
-    routes: Routes,
-    synapses: Synapses,
+    fanout: Fanout,
+    weights: np.ndarray,
+    short: int,
     accumulators: np.ndarray,
     size: int,
     step: int,
@@ -114,64 +109,77 @@ def deliver(
     """Add the weights of spikes to the accumulators that take them in later steps.
 
     Returns how many synapses were met. All spikes of a step share one call, since passing
-    the tables costs more than a spike. Unsigned indices let the additions vectorise, and a
-    length that is plainly a multiple of the lanes leaves no rest to add one by one.
+    the tables costs more than a spike. Unsigned indices let the additions vectorise; and runs of
+    `short` weights and more are filled up with zeros, so that their length is plainly a multiple
+    of the lanes and leaves no rest to add one by one.
     """
-    starts, hops, runs, weights = routes.start, routes.hops, synapses.runs, synapses.weights
+    spans, runs = fanout.spans, fanout.runs
     ring = (len(accumulators) - RUN_LANES) // size
     events = 0
     for n in spikes:
-        events += routes.events[n]
-        for k in range(starts[n], starts[n + 1]):
-            base = hops[k, 2]
-            for r in range(hops[k, 0], hops[k, 1]):
-                place = base + runs[r, 0]
-                if ring > 1:
-                    place += (step + 1 + runs[r, 3]) % ring * size
-                to, first = np.uint64(place), np.uint64(runs[r, 2])
-                length = np.uint64(runs[r, 1])
-                if length < SHORT_RUN:
-                    for i in range(length):
-                        accumulators[to + i] += weights[first + i]
-                else:
-                    for i in range((length + _LANES_LESS_1) >> _LANE_BITS << _LANE_BITS):
-                        accumulators[to + i] += weights[first + i]
+        events += spans[n, 2]
+        for r in range(spans[n, 0], spans[n, 1]):
+            place = np.int64(runs[r, 0])
+            if ring > 1:
+                place += (step + 1 + runs[r, 3]) % ring * size
+            to, first = np.uint64(place), np.uint64(runs[r, 2])
+            length = np.uint64(runs[r, 1])
+            if length < short:
+                for i in range(length):
+                    accumulators[to + i] += weights[first + i]
+            else:
+                for i in range((length + _LANES_LESS_1) >> _LANE_BITS << _LANE_BITS):
+                    accumulators[to + i] += weights[first + i]
     return events
 
 
 @njit(cache=True)
-def add_by_sign(routes: Routes, synapses: Synapses, up: np.ndarray, down: np.ndarray) -> None:
+def add_by_sign(fanout: Fanout, weights: np.ndarray, up: np.ndarray, down: np.ndarray) -> None:
     """Add the sizes of all positive and all negative weights into each compartment."""
-    for hop in range(len(routes.hops)):
-        for r in range(routes.hops[hop, 0], routes.hops[hop, 1]):
-            to, first = routes.hops[hop, 2] + synapses.runs[r, 0], synapses.runs[r, 2]
-            for i in range(synapses.runs[r, 1]):
-                weight = np.int64(synapses.weights[first + i])
-                up[to + i] += max(weight, 0)
-                down[to + i] += max(-weight, 0)
+    for r in range(len(fanout.runs)):
+        to, first = fanout.runs[r, 0], fanout.runs[r, 2]
+        for i in range(fanout.runs[r, 1]):
+            weight = np.int64(weights[first + i])
+            up[to + i] += max(weight, 0)
+            down[to + i] += max(-weight, 0)
+
+
+class Registers(NamedTuple):
+    """Registers of a segment; `kept_u` and `kept_v` are the shares that a decay leaves."""
+
+    kept_u: float
+    kept_v: float
+    refractory: np.int32
+    threshold: np.int32
+    vmin: np.int32
+    vmax: np.int32
+
+
+class Part(NamedTuple):
+    """The compartments of a segment."""
+
+    incoming: NDArray[Any]
+    bias: NDArray[np.int32]
+    u: NDArray[np.int32]
+    v: NDArray[np.int32]
+    refractory: NDArray[np.int32]
+    fired: NDArray[np.uint8]
 
 
 @njit(cache=True)
-def _update_simple(
-    threshold: np.int32,
-    vmin: np.int32,
-    vmax: np.int32,
-    incoming: np.ndarray,
-    bias: np.ndarray,
-    u: np.ndarray,
-    v: np.ndarray,
-    fired: np.ndarray,
-    overflows: np.ndarray,
-) -> None:
+def _update_simple(registers: Registers, part: Part, overflows: np.ndarray | None) -> None:
     """Integrate and fire: no decay of the voltage, none left of the current, no refractory time.
 
-    The arrays are those of one segment, and every step of the loop is in 32 bits, so that it
-    vectorises. A current that fits the accumulator cannot wrap around, not even with the bias.
+    Every step of the loop is in 32 bits, so that it vectorises. A current that fits the
+    accumulator cannot wrap around, not even with the bias. Like the next two kernels, it gets
+    None for `overflows` where none is possible, and numba leaves out all that looks for them.
     """
+    threshold, vmin, vmax = registers.threshold, registers.vmin, registers.vmax
+    incoming, bias, u, v, _, fired = part
     lost = np.int32(0)
     for n in range(len(v)):
         total = np.int32(incoming[n])
-        kept = _cut(total, _GATHERED_CUT)
+        kept = total if overflows is None else _cut(total, _GATHERED_CUT)
         lost += np.int32(kept != total)
         current = np.int32(kept << _UNIT)
         voltage = np.int32(v[n] + current + bias[n])
@@ -181,31 +189,24 @@ def _update_simple(
         v[n] = np.int32(0) if fires else voltage
         fired[n] = fires
     incoming[:] = 0
-    overflows[0] += lost
+    if overflows is not None:
+        overflows[0] += lost
 
 
 @njit(cache=True)
-def _update_current(
-    kept_u: float,
-    threshold: np.int32,
-    vmin: np.int32,
-    vmax: np.int32,
-    incoming: np.ndarray,
-    bias: np.ndarray,
-    u: np.ndarray,
-    v: np.ndarray,
-    fired: np.ndarray,
-    overflows: np.ndarray,
-) -> None:
+def _update_current(registers: Registers, part: Part, overflows: np.ndarray | None) -> None:
     """Integrate and fire behind a synapse: the current decays, nothing else."""
+    kept_u = registers.kept_u
+    threshold, vmin, vmax = registers.threshold, registers.vmin, registers.vmax
+    incoming, bias, u, v, _, fired = part
     lost_q = lost_u = lost_drive = np.int32(0)
     for n in range(len(v)):
         total = np.int32(incoming[n])
-        kept = _cut(total, _GATHERED_CUT)
+        kept = total if overflows is None else _cut(total, _GATHERED_CUT)
         current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept << _UNIT))
-        limited = _cut(current, _CURRENT_CUT)
+        limited = current if overflows is None else _cut(current, _CURRENT_CUT)
         drive = np.int32(limited + bias[n])
-        arriving = _cut(drive, _CURRENT_CUT)
+        arriving = drive if overflows is None else _cut(drive, _CURRENT_CUT)
         lost_q += np.int32(kept != total)
         lost_u += np.int32(limited != current)
         lost_drive += np.int32(arriving != drive)
@@ -216,39 +217,26 @@ def _update_current(
         v[n] = np.int32(0) if fires else voltage
         fired[n] = fires
     incoming[:] = 0
-    overflows[0] += lost_q
-    overflows[1] += lost_u
-    overflows[2] += lost_drive
+    if overflows is not None:
+        overflows[0] += lost_q
+        overflows[1] += lost_u
+        overflows[2] += lost_drive
 
 
 @njit(cache=True)
-def _update_general(
-    kept_u: float,
-    kept_v: float,
-    pause: np.int32,
-    threshold: np.int32,
-    vmin: np.int32,
-    vmax: np.int32,
-    incoming: np.ndarray,
-    bias: np.ndarray,
-    u: np.ndarray,
-    v: np.ndarray,
-    refractory: np.ndarray,
-    fired: np.ndarray,
-    overflows: np.ndarray,
-) -> None:
-    """Any registers but noise.
-
-    `kept_u` and `kept_v` are the shares that a decay leaves, `pause` the refractory delay.
-    """
+def _update_general(registers: Registers, part: Part, overflows: np.ndarray | None) -> None:
+    """Any registers but noise."""
+    kept_u, kept_v, pause = registers.kept_u, registers.kept_v, registers.refractory
+    threshold, vmin, vmax = registers.threshold, registers.vmin, registers.vmax
+    incoming, bias, u, v, refractory, fired = part
     lost_q = lost_u = lost_drive = np.int32(0)
     for n in range(len(v)):
         total = np.int32(incoming[n])
-        kept = _cut(total, _GATHERED_CUT)
+        kept = total if overflows is None else _cut(total, _GATHERED_CUT)
         current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept << _UNIT))
-        limited = _cut(current, _CURRENT_CUT)
+        limited = current if overflows is None else _cut(current, _CURRENT_CUT)
         drive = np.int32(limited + bias[n])
-        arriving = _cut(drive, _CURRENT_CUT)
+        arriving = drive if overflows is None else _cut(drive, _CURRENT_CUT)
         lost_q += np.int32(kept != total)
         lost_u += np.int32(limited != current)
         lost_drive += np.int32(arriving != drive)
@@ -262,34 +250,28 @@ def _update_general(
         # The counter starts after a spike and falls at the end of every step, this one included.
         refractory[n] = max((pause if fires else refractory[n]) - np.int32(1), np.int32(0))
     incoming[:] = 0
-    overflows[0] += lost_q
-    overflows[1] += lost_u
-    overflows[2] += lost_drive
+    if overflows is not None:
+        overflows[0] += lost_q
+        overflows[1] += lost_u
+        overflows[2] += lost_drive
 
 
 @njit(cache=True)
 def _update_noisy(
     unit: int,
-    kept_u: float,
-    kept_v: float,
-    pause: np.int32,
-    threshold: np.int32,
-    vmin: np.int32,
-    vmax: np.int32,
-    incoming: np.ndarray,
-    bias: np.ndarray,
+    registers: Registers,
+    part: Part,
     noise_u: np.ndarray,
     noise_v: np.ndarray,
-    u: np.ndarray,
-    v: np.ndarray,
-    refractory: np.ndarray,
-    fired: np.ndarray,
     overflows: np.ndarray,
 ) -> None:
     """Any registers; noise of up to 2^24 is added to what was gathered, or to the drive.
 
     Accumulators count in 2^`unit`.
     """
+    kept_u, kept_v, pause = registers.kept_u, registers.kept_v, registers.refractory
+    threshold, vmin, vmax = registers.threshold, registers.vmin, registers.vmax
+    incoming, bias, u, v, refractory, fired = part
     for n in range(len(v)):
         total = np.int64(incoming[n]) * (1 << unit) + noise_u[n]
         kept = _cut(total, _ACCUMULATOR_CUT)
@@ -347,16 +329,25 @@ def _update(
     """All compartments of all cores; the kernel is chosen by each segment's registers."""
     segments = lowered.segments
     size = len(lowered.bias)
-    slot = step % (lowered.max_delay + 1) * size
-    incoming = state.accumulators[slot : slot + size]
-    u, v, refractory, flags, bias = state.u, state.v, state.refractory, state.flags, lowered.bias
+    first = step % (lowered.max_delay + 1) * size
     for k in range(len(segments)):
         start, stop = segments[k, Column.START], segments[k, Column.STOP]
-        kept_u = (_FULL - 1 - segments[k, Column.DECAY_U]) / _FULL
-        kept_v = (_FULL - segments[k, Column.DECAY_V]) / _FULL
-        pause = np.int32(segments[k, Column.REFRACTORY])
-        threshold = np.int32(segments[k, Column.THRESHOLD])
-        vmin, vmax = np.int32(segments[k, Column.VMIN]), np.int32(segments[k, Column.VMAX])
+        registers = Registers(
+            (_FULL - 1 - segments[k, Column.DECAY_U]) / _FULL,
+            (_FULL - segments[k, Column.DECAY_V]) / _FULL,
+            np.int32(segments[k, Column.REFRACTORY]),
+            np.int32(segments[k, Column.THRESHOLD]),
+            np.int32(segments[k, Column.VMIN]),
+            np.int32(segments[k, Column.VMAX]),
+        )
+        part = Part(
+            state.accumulators[first + start : first + stop],
+            lowered.bias[start:stop],
+            state.u[start:stop],
+            state.v[start:stop],
+            state.refractory[start:stop],
+            state.flags[start:stop],
+        )
         lost = overflows[segments[k, Column.LAYER]]
         if segments[k, Column.NOISE] or lowered.fine:
             if segments[k, Column.NOISE]:
@@ -365,63 +356,26 @@ def _update(
                 )
             _update_noisy(
                 WEIGHT_SHIFT - lowered.fine,
-                kept_u,
-                kept_v,
-                pause,
-                threshold,
-                vmin,
-                vmax,
-                incoming[start:stop],
-                bias[start:stop],
+                registers,
+                part,
                 state.noise_u[start:stop],
                 state.noise_v[start:stop],
-                u[start:stop],
-                v[start:stop],
-                refractory[start:stop],
-                flags[start:stop],
                 lost,
             )
-        elif segments[k, Column.DECAY_V] or pause > 1:
-            _update_general(
-                kept_u,
-                kept_v,
-                pause,
-                threshold,
-                vmin,
-                vmax,
-                incoming[start:stop],
-                bias[start:stop],
-                u[start:stop],
-                v[start:stop],
-                refractory[start:stop],
-                flags[start:stop],
-                lost,
-            )
+        elif segments[k, Column.DECAY_V] or registers.refractory > 1:
+            if segments[k, Column.SAFE]:
+                _update_general(registers, part, None)
+            else:
+                _update_general(registers, part, lost)
         elif segments[k, Column.DECAY_U] == _NO_CURRENT_DECAY:
-            _update_simple(
-                threshold,
-                vmin,
-                vmax,
-                incoming[start:stop],
-                bias[start:stop],
-                u[start:stop],
-                v[start:stop],
-                flags[start:stop],
-                lost,
-            )
+            if segments[k, Column.SAFE]:
+                _update_simple(registers, part, None)
+            else:
+                _update_simple(registers, part, lost)
+        elif segments[k, Column.SAFE]:
+            _update_current(registers, part, None)
         else:
-            _update_current(
-                kept_u,
-                threshold,
-                vmin,
-                vmax,
-                incoming[start:stop],
-                bias[start:stop],
-                u[start:stop],
-                v[start:stop],
-                flags[start:stop],
-                lost,
-            )
+            _update_current(registers, part, lost)
 
 
 @njit(cache=True)
@@ -467,7 +421,13 @@ def _step(
     fired = state.fired[:n_fired]
     _count_by_segment(fired, lowered.segments, layer_spikes)
     events = deliver(
-        fired, lowered.routes, lowered.synapses, state.accumulators, len(lowered.bias), step
+        fired,
+        lowered.fanout,
+        lowered.weights,
+        lowered.short_run,
+        state.accumulators,
+        len(lowered.bias),
+        step,
     )
     return n_fired, events
 
@@ -556,8 +516,9 @@ def run_samples(
                 encoder_counts[s, neuron] += 1
             events[s] += deliver(
                 state.fired[:n_fired],
-                lowered.encoder_routes,
-                lowered.synapses,
+                lowered.host_fanout,
+                lowered.weights,
+                lowered.short_run,
                 state.accumulators,
                 len(lowered.bias),
                 step,
@@ -601,8 +562,9 @@ def run_steps(
     for i in range(len(host_start) - 1):
         events += deliver(
             host_neuron[host_start[i] : host_start[i + 1]],
-            lowered.encoder_routes,
-            lowered.synapses,
+            lowered.host_fanout,
+            lowered.weights,
+            lowered.short_run,
             state.accumulators,
             len(lowered.bias),
             first + i - 1,

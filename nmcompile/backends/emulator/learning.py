@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.backends.emulator.draws import Draws
-from nmcompile.backends.emulator.lower import Plastic, Routes, ranges, shifted
+from nmcompile.backends.emulator.fanout import Fanout
+from nmcompile.backends.emulator.plastic import Plastic
+from nmcompile.backends.emulator.rows import ranges, shifted
 from nmcompile.chip.arithmetic import (
     LEARN_FRACTION,
     LEARN_OVERFLOW,
@@ -42,13 +44,12 @@ class Learner:
         self.spiked = np.zeros(len(plastic.source), bool)
         self.lost = self.clipped_traces = self.clipped_weights = 0
 
-    def note(self, spikes: NDArray[Any], routes: Routes) -> None:
+    def note(self, spikes: NDArray[Any], fanout: Fanout, axon_of_run: NDArray[np.int64]) -> None:
         """Remember which axons spikes enter by."""
         if not len(spikes):
             return
-        first = routes.start[spikes]
-        hops = ranges(first, routes.start[np.asarray(spikes) + 1] - first)
-        axons = self.plastic.axon_of_run[routes.hops[hops, 0]]
+        spans = fanout.spans[spikes]
+        axons = axon_of_run[ranges(spans[:, 0], spans[:, 1] - spans[:, 0])]
         axons = axons[axons >= 0]
         fresh = len(np.unique(axons[~self.spiked[axons]]))
         self.lost += len(axons) - fresh

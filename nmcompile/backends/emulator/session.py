@@ -68,7 +68,7 @@ class EmulatorSession:
     @property
     def batch(self) -> int:
         """Samples that one kernel call takes."""
-        per_sample = 8 * len(self._lowered.bias) + 4 * len(self._lowered.encoder_routes.events)
+        per_sample = 8 * len(self._lowered.bias) + 4 * len(self._lowered.host_fanout.spans)
         return int(np.clip(BATCH_BYTES // max(per_sample, 1), 1, 1024))
 
     def run(

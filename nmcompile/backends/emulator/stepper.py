@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nmcompile.backends.emulator.draws import Draws, KeyedDraws
 from nmcompile.backends.emulator.learning import Learner
-from nmcompile.backends.emulator.lower import lower_plastic
+from nmcompile.backends.emulator.lower import lower_with_learning
 from nmcompile.chip.program import Program
 
 
@@ -39,7 +39,7 @@ class Stepper:
 
     Parameters
     ----------
-    program : to run; compartments are numbered through its cores
+    program : to run; compartments are numbered layer by layer, see `lower.layer_compartments`
     draws : random numbers; keyed by seed 0 where None
     fine : bits below the chip's unit that accumulators keep, 0 on the chip
 
@@ -56,12 +56,12 @@ class Stepper:
         self.program = program
         self.step_number = 0
         self.draws: Draws = draws or KeyedDraws(0)
-        self._lowered, plastic = lower_plastic(program, fine)
-        self.learner = None if plastic is None else Learner(plastic)
+        self._lowered, self._learning = lower_with_learning(program, fine)
+        self.learner = None if self._learning is None else Learner(self._learning.plastic)
         fresh: Any = kernels.fresh_state
         self._run: Any = kernels.run_steps
         self._deliver: Any = kernels.deliver
-        self._state = fresh(self._lowered, len(self._lowered.encoder_routes.events))
+        self._state = fresh(self._lowered, len(self._lowered.host_fanout.spans))
         self._layer_spikes = np.zeros(len(program.layers) + 1, np.int64)
         self._overflows = np.zeros((len(program.layers) + 1, 3), np.int64)
         self._n_fired = 0
@@ -100,7 +100,7 @@ class Stepper:
             np.zeros((len(spikes), widths["u"]), np.int32),
             np.zeros((len(spikes), widths["v"]), np.int32),
         )
-        if self.learner is None:
+        if self.learner is None or self._learning is None:
             self._advance(spikes, probed, record, 0, len(spikes))
             return record
         no_errors = np.zeros(self.compartments, np.int64)
@@ -109,21 +109,26 @@ class Stepper:
             # Spikes meet the weights as they were before this step's learning.
             self._deliver(
                 np.asarray(arriving, np.int64),
-                self._lowered.encoder_routes,
-                self._lowered.synapses,
+                self._lowered.host_fanout,
+                self._lowered.weights,
+                self._lowered.short_run,
                 self._state.accumulators,
                 self.compartments,
                 self.step_number - 1,
             )
-            self.learner.note(arriving, self._lowered.encoder_routes)
+            self.learner.note(arriving, self._lowered.host_fanout, self._learning.host_axon_of_run)
             self.learner.advance(
                 self.step_number,
                 no_errors if errors is None else errors,
-                self._lowered.synapses.weights,
+                self._lowered.weights,
                 self.draws,
             )
             self._advance(nothing, probed, record, i, i + 1)
-            self.learner.note(self._state.fired[: self._n_fired], self._lowered.routes)
+            self.learner.note(
+                self._state.fired[: self._n_fired],
+                self._lowered.fanout,
+                self._learning.axon_of_run,
+            )
         return record
 
     def _advance(
