@@ -66,3 +66,15 @@ def test_several_layers_are_read_in_their_order() -> None:
     found = decode(replace(program, read_out=read), counts, 16)
     expected = counts.sum() * first.amplitude / (16 - first.depth)
     assert found[0, 0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("readout", ["host", "chip"])
+def test_scores_do_not_depend_on_how_many_samples_are_read_at_a_time(readout: str) -> None:
+    program = compiled(small_cnn(), steps=16, readout=readout)
+    size = sum(program.layer(name).neurons for name in program.read_out.layers)
+    top = 17 if readout == "host" else 1 << 22
+    values = np.random.default_rng(0).integers(0, top, (50, size))
+    whole = decode(program, values, 16)
+    for count in (1, 2, 7):
+        parts = [decode(program, values[k : k + count], 16) for k in range(0, 50, count)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
