@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
+from dialects import Dialect
+from registers import Registers, wrapped
 from traces import Trace
 
-from nmcompile.chip.arithmetic import (
-    ACCUMULATOR_BITS,
-    CURRENT_BITS,
-    DECAY_BITS,
-    voltage_ceiling,
-    voltage_floor,
-)
 from nmcompile.chip.core import DISCRETE, Core
 from nmcompile.chip.program import Program
 
@@ -31,6 +27,7 @@ RANGES = {
     "weight exponent": tuple((k, k) for k in range(-8, 8)),
     "weight bits": tuple((k, k) for k in (1, 2, 3, 4, 5, 6, 8)),
     "sign mode": ((1, 1), (2, 2), (3, 3)),
+    "delay": ((0, 0), (1, 5), (6, 35), (36, 61), (62, 62)),
     "dense": ((0, 0), (1, 1)),
     "axon kind": ((0, 0), (16, 16), (32, 32)),
     "axon base": ((0, 0), (1, 255)),
@@ -44,51 +41,75 @@ EVENTS = (
     "voltage clipped to vmax",
     "voltage held at 0 after a spike",
     "several cores",
-    "rows x columns x channels",
     "core connected to itself",
     "core connected to another",
+    "cores in a loop",
+    "convolution from channels last",
+    "convolution from channels first",
+    "convolution to channels last",
+    "convolution to channels first",
+    "several blocks in one core",
     "one block behind axons of different bases",
     "one input axon behind several compartments",
     "one compartment with several axons",
+    "two synapses of a row on one compartment",
     "mixed and single sign in one core",
 )
 
 
-def wanted() -> list[str]:
-    """Everything that a set of Programs should cover."""
-    spans = [_span(name, low, high) for name, ranges in RANGES.items() for low, high in ranges]
-    return [*spans, *EVENTS]
+def _span(name: str, low: int, high: int) -> str:
+    return f"{name} {low}" if low == high else f"{name} {low}..{high}"
+
+
+EVERYTHING = (
+    *(_span(name, low, high) for name, ranges in RANGES.items() for low, high in ranges),
+    *EVENTS,
+)
+
+
+def wanted(dialect: Dialect) -> list[str]:
+    """Everything that a set of Programs in a dialect should cover."""
+    return [name for name in EVERYTHING if dialect.meets(name)]
 
 
 def covered(program: Program, trace: Trace) -> set[str]:
     """What one Program exercised; of formats and axons, only those that its blocks use."""
-    found = {
-        _span(name, low, high)
-        for core in program.cores
-        for name, values in _values(core).items()
-        for low, high in RANGES[name]
-        if ((values >= low) & (values <= high)).any()
-    }
+    values = [_values(core) for core in program.cores]
+    found = set()
+    for name, ranges in RANGES.items():
+        all_of = np.concatenate([one[name] for one in values])
+        found |= {
+            _span(name, low, high)
+            for low, high in ranges
+            if ((all_of >= low) & (all_of <= high)).any()
+        }
     return found | set(_events(program, trace))
 
 
-def table(programs: Iterable[tuple[Program, Trace]]) -> str:
-    """In how many Programs each thing was met."""
-    total: Counter[str] = Counter()
-    firing = []
-    for program, trace in programs:
-        total.update(covered(program, trace))
-        firing.append(trace.firing)
-    width = max(len(name) for name in wanted())
-    low, middle, high = np.percentile(firing, (0, 50, 100))
-    lines = [f"{name:<{width}}  {total[name]:>5}" for name in wanted()]
-    lines.append(f"{'programs':<{width}}  {len(firing):>5}")
-    lines.append(f"compartments that fired: least {low:.1%}, median {middle:.1%}, most {high:.1%}")
-    return "\n".join(lines)
+@dataclass
+class Coverage:
+    """In how many Programs each thing was met, and how many compartments fired."""
 
+    met: Counter[str] = field(default_factory=Counter)
+    firing: list[float] = field(default_factory=list)
 
-def _span(name: str, low: int, high: int) -> str:
-    return f"{name} {low}" if low == high else f"{name} {low}..{high}"
+    def add(self, found: Iterable[str], firing: float) -> None:
+        """Count one Program."""
+        self.met.update(found)
+        self.firing.append(firing)
+
+    def table(self, dialect: Dialect) -> str:
+        """What to print."""
+        names = wanted(dialect)
+        width = max(len(name) for name in names)
+        lines = [f"{name:<{width}}  {self.met[name]:>7,}" for name in names]
+        lines.append(f"{'programs':<{width}}  {len(self.firing):>7,}")
+        if self.firing:
+            low, middle, high = np.percentile(self.firing, (0, 50, 100))
+            lines.append(
+                f"compartments that fired: least {low:.1%}, median {middle:.1%}, most {high:.1%}"
+            )
+        return "\n".join(lines)
 
 
 def _values(core: Core) -> dict[str, np.ndarray]:
@@ -106,6 +127,7 @@ def _values(core: Core) -> dict[str, np.ndarray]:
         "weight exponent": core.formats.exponent[formats],
         "weight bits": core.formats.weight_bits[formats],
         "sign mode": core.formats.sign_mode[formats],
+        "delay": core.synapses.delay,
         "dense": core.formats.dense[formats],
         "axon kind": axons.kind,
         "axon base": axons.base,
@@ -114,28 +136,30 @@ def _values(core: Core) -> dict[str, np.ndarray]:
 
 
 def _events(program: Program, trace: Trace) -> Iterator[str]:
-    sizes = [len(core.compartments) for core in program.cores]
-    parts = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-    states = list(zip(program.cores, parts, strict=True))
-    held = [_held(core, trace.spikes[:, part]) for core, part in states]
+    registers = Registers.of(program)
+    wraps = wrapped(program, trace.u)
     targets = [set(core.output_axons.core.tolist()) for core in program.cores]
     modes = [set(core.formats.sign_mode[core.blocks.format].tolist()) for core in program.cores]
-    currents = any(_current_wraps(core, trace.u[:, part]) for core, part in states)
-    drives = any(_drive_wraps(core, trace.u[:, part]) for core, part in states)
+    orders = program.manifest["channels_last"]
+    convolutions = program.manifest["convolutions"]
+    sources = {orders[one["source"]] for one in convolutions}
+    ends = {orders[one["target"]] for one in convolutions}
     seen = (
-        trace.wrapped and not currents and not drives,
-        currents,
-        drives,
-        any(
-            (trace.v[:, p] == voltage_floor(c.vmin_exponent)).any() and c.vmin_exponent
-            for c, p in states
-        ),
-        any((trace.v[:, p] == voltage_ceiling(c.vmax_exponent)).any() for c, p in states),
-        any(held),
-        len(sizes) > 1,
-        any(len(layer.shape) == 3 for layer in program.layers),
+        trace.wrapped is True and not wraps,
+        "current" in wraps,
+        "drive" in wraps,
+        ((trace.v == registers.floor) & (registers.floor < 0)).any(),
+        (trace.v == registers.ceiling).any(),
+        (registers.waiting(trace.spikes) & (registers.refractory > 1)).any(),
+        len(program.cores) > 1,
         any(number in found for number, found in enumerate(targets)),
         any(found - {number} for number, found in enumerate(targets)),
+        _loop(targets),
+        True in sources,
+        False in sources,
+        True in ends,
+        False in ends,
+        any(len(core.blocks) > 1 for core in program.cores),
         any(_pairs(c.input_axons.block, c.input_axons.base) for c in program.cores),
         any(
             _pairs(c.output_axons.core * 4096 + c.output_axons.axon, c.output_axons.source)
@@ -144,36 +168,33 @@ def _events(program: Program, trace: Trace) -> Iterator[str]:
         any(
             _repeats(c.output_axons.source[c.output_axons.kind == DISCRETE]) for c in program.cores
         ),
+        any(_row_repeats(core) for core in program.cores),
         any(1 in found and len(found) > 1 for found in modes),
     )
     yield from (name for name, yes in zip(EVENTS, seen, strict=True) if yes)
 
 
-def _current_wraps(core: Core, u: np.ndarray) -> bool:
-    """Whether a current changes by more than an accumulator holds."""
-    kept = 4095 - core.profiles.decay_u[core.compartments.profile].astype(np.int64)
-    before = u[:-1].astype(np.int64)
-    decayed = np.sign(before) * (np.abs(before) * kept >> DECAY_BITS)
-    return bool((np.abs(u[1:] - decayed) > 1 << ACCUMULATOR_BITS).any())
-
-
-def _drive_wraps(core: Core, u: np.ndarray) -> bool:
-    comps = core.compartments
-    drive = u + (comps.bias_mantissa.astype(np.int64) << comps.bias_exponent)
-    return bool(((drive < -(1 << CURRENT_BITS)) | (drive >= 1 << CURRENT_BITS)).any())
-
-
-def _held(core: Core, spikes: np.ndarray) -> bool:
-    """Whether a compartment fired that must then wait, with steps left to wait in."""
-    slow = core.profiles.refractory[core.compartments.profile] > 1
-    return bool(spikes[:-1, slow].any())
+def _loop(targets: list[set[int]]) -> bool:
+    """Whether a spike can come back to its core by way of another."""
+    reached = [set(found) - {number} for number, found in enumerate(targets)]
+    for _ in targets:
+        reached = [found.union(*(reached[k] for k in found)) for found in reached]
+    return any(number in found for number, found in enumerate(reached))
 
 
 def _pairs(key: np.ndarray, value: np.ndarray) -> bool:
     """Whether a key comes with several values."""
-    pairs = {(int(k), int(v)) for k, v in zip(key, value, strict=True)}
+    pairs = set(zip(key.tolist(), value.tolist(), strict=True))
     return len(pairs) > len({k for k, _ in pairs})
 
 
 def _repeats(values: np.ndarray) -> bool:
     return len(np.unique(values)) < len(values)
+
+
+def _row_repeats(core: Core) -> bool:
+    """Whether a row of a block has a compartment twice."""
+    blocks = core.blocks
+    lengths = np.repeat(blocks.length, blocks.atoms)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    return _repeats(row * 65536 + core.synapses.target)

@@ -1,28 +1,25 @@
-"""What an emulator did with a Program, step by step: recorded, and compared.
-
-A recording is an .npz file with one element a Program in `seeds`, `digests`, `compartments` and
-`wrapped`, and the states of all Programs end to end, each compartment's steps side by side, in
-`u`, `v` and `spikes` (bits, each Program's from a fresh byte).
-"""
+"""What an emulator did with a Program, step by step, and where two differ."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from dialects import Dialect
 from numpy.typing import NDArray
+from registers import Registers, wrapped
 
 from nmcompile.backends.base import Probe
 from nmcompile.backends.emulator.session import Emulator, OverflowWarning
+from nmcompile.chip.arithmetic import CURRENT_BITS
 from nmcompile.chip.program import Program
 
 #: In the order in which a step computes them.
 QUANTITIES = ("u", "v", "spikes")
 #: Share of a Program's compartments that must fire for the Program to count.
 FIRING = 0.05
+TOO_QUIET = f"less than {FIRING:.0%} fire"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +30,14 @@ class Trace:
     ----------
     u, v : (steps, compartments) int32
     spikes : (steps, compartments) bool
-    wrapped : whether an accumulator, current or drive (current plus bias) wrapped around
+    wrapped : whether an accumulator, current or drive (current plus bias) wrapped around;
+        None where an emulator does not say
     """
 
     u: NDArray[np.int32]
     v: NDArray[np.int32]
     spikes: NDArray[np.bool_]
-    wrapped: bool
+    wrapped: bool | None
 
     @property
     def firing(self) -> float:
@@ -61,70 +59,44 @@ def emulator_trace(program: Program, inputs: NDArray[np.float64]) -> Trace:
     return Trace(u, v, spikes, wrapped=any(result.overflows.values()))
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """A seed, the digest of the Program that it gave where recorded, and the trace."""
+def unequal(dialect: Dialect, program: Program, theirs: Trace) -> str | None:
+    """Why a Program has no equal in a reference after all: what happens that it does not model.
 
-    seed: int
-    digest: str
-    trace: Trace
-
-
-def save_recordings(path: Path, recordings: Sequence[Recording]) -> None:
-    """Write a recording; equal recordings give equal bytes."""
-    traces = [recording.trace for recording in recordings]
-    np.savez_compressed(
-        path,
-        seeds=np.array([recording.seed for recording in recordings], np.int64),
-        digests=np.array([recording.digest for recording in recordings]),
-        compartments=np.array([trace.u.shape[1] for trace in traces], np.int64),
-        wrapped=np.array([trace.wrapped for trace in traces]),
-        u=np.concatenate([trace.u.T.ravel() for trace in traces]),
-        v=np.concatenate([trace.v.T.ravel() for trace in traces]),
-        spikes=np.concatenate([np.packbits(trace.spikes.T.ravel()) for trace in traces]),
-    )
+    Judged by the reference's own trace.
+    """
+    apart = wrapped(program, theirs.u) - dialect.wraps
+    if apart:
+        return f"{min(apart)} wraps around"
+    if "current" in dialect.wraps and (theirs.u == 1 << CURRENT_BITS).any():
+        return "current wraps around"  # Lava's register holds this one value more.
+    if not dialect.clips and (theirs.v < Registers.of(program).floor).any():
+        return "voltage clips"
+    if theirs.firing < FIRING:
+        return TOO_QUIET
+    return None
 
 
-def load_recordings(path: Path, steps: int) -> list[Recording]:
-    """Read what `save_recordings` wrote."""
-    with np.load(path) as file:
-        stored = {name: file[name] for name in file.files}
-    cells = stored["compartments"] * steps
-    cuts = np.cumsum(cells)[:-1]
-    u, v = np.split(stored["u"], cuts), np.split(stored["v"], cuts)
-    spikes = np.split(stored["spikes"], np.cumsum(-(-cells // 8))[:-1])
-    return [
-        Recording(
-            int(stored["seeds"][k]),
-            str(stored["digests"][k]),
-            Trace(
-                u[k].reshape(-1, steps).T,
-                v[k].reshape(-1, steps).T,
-                np.unpackbits(spikes[k], count=cells[k]).reshape(-1, steps).T.astype(bool),
-                bool(stored["wrapped"][k]),
-            ),
-        )
-        for k in range(len(cells))
-    ]
-
-
-def difference(program: Program, ours: Trace, theirs: Trace) -> str | None:
+def difference(
+    program: Program, ours: Trace, theirs: Trace, reference: str, seed: int | None = None
+) -> str | None:
     """The first difference in words, or None."""
     sizes = [len(core.compartments) for core in program.cores]
     core_of = np.repeat(np.arange(len(sizes)), sizes)
     first_of = np.cumsum([0, *sizes])
-    for step in range(len(theirs.u)):
-        for quantity in QUANTITIES:
-            mine, other = getattr(ours, quantity)[step], getattr(theirs, quantity)[step]
-            wrong = np.flatnonzero(mine != other)
-            if len(wrong):
-                n = int(wrong[0])
-                core = int(core_of[n])
-                return (
-                    f"step {step}, core {core}, compartment {n - first_of[core]}: {quantity} is "
-                    f"{int(mine[n])}, nengo-loihi's {int(other[n])} ({len(wrong)} of "
-                    f"{len(mine)} compartments differ)"
-                )
-    if ours.wrapped != theirs.wrapped:
-        return f"wrapped around: {ours.wrapped}, nengo-loihi: {theirs.wrapped}"
+    label = "" if seed is None else f"seed {seed}, "
+    wrong = {name: getattr(ours, name) != getattr(theirs, name) for name in QUANTITIES}
+    steps = np.flatnonzero(np.any([where.any(axis=1) for where in wrong.values()], axis=0))
+    if len(steps):
+        step = int(steps[0])
+        quantity = next(name for name in QUANTITIES if wrong[name][step].any())
+        places = np.flatnonzero(wrong[quantity][step])
+        n = int(places[0])
+        core = int(core_of[n])
+        mine, other = (int(getattr(trace, quantity)[step, n]) for trace in (ours, theirs))
+        return (
+            f"{label}step {step}, core {core}, compartment {n - first_of[core]}: {quantity} is "
+            f"{mine}, {reference}'s {other} ({len(places)} of {len(core_of)} compartments differ)"
+        )
+    if theirs.wrapped is not None and ours.wrapped != theirs.wrapped:
+        return f"{label}wrapped around: {ours.wrapped}, {reference}: {theirs.wrapped}"
     return None
