@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1]
@@ -110,9 +110,12 @@ def check_one(reference: Reference, seed: int) -> Outcome:
 
 def outcomes(reference: Reference, first: int, jobs: int) -> Iterator[Outcome]:
     """Those of all seeds from `first` on, in order, worked out in several processes."""
-    # A process of a reference that keeps memory is replaced after so many tasks.
-    tasks = {} if reference.forgets else {"max_tasks_per_child": TASKS}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), **tasks) as pool:
+    # A process of a reference that keeps memory is replaced after so many tasks, which forked ones
+    # cannot be.
+    way, tasks = ("fork", {}) if reference.forgets else ("spawn", {"max_tasks_per_child": TASKS})
+    # Lava chooses how its own processes start, and wants to be the first to.
+    reset = {"initializer": set_start_method, "initargs": (None, True)}
+    with ProcessPoolExecutor(jobs, mp_context=get_context(way), **reset, **tasks) as pool:
         waiting: deque[Future[list[Outcome]]] = deque()
         seed = first
         try:
