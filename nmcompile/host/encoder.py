@@ -58,6 +58,10 @@ def _host_layer(layer: HostConv, value: NDArray[np.float64]) -> NDArray[np.float
     if (layer.view < 0).any():
         gathered[:, layer.view < 0] = 0
     kh, kw = layer.weights.shape[:2]
+    plain = (kh, kw) == layer.stride == (1, 1) and layer.padding == ((0, 0), (0, 0))
+    if plain and layer.groups == 1:
+        flat = gathered.reshape(-1, layer.view.shape[2]) @ layer.weights[0, 0].astype(np.float64)
+        return _limited(layer, flat)
     patches = windows(pad(gathered, layer.padding), (kh, kw), layer.stride, layer.dilation)
     samples, rows, cols, channels = patches.shape[:4]
     if layer.groups == channels > 1:
@@ -72,7 +76,12 @@ def _host_layer(layer: HostConv, value: NDArray[np.float64]) -> NDArray[np.float
         )
         kernel = expand_groups(layer.weights.astype(np.float64), layer.groups)
         result = unfolded @ kernel.reshape(kh * kw * channels, layer.weights.shape[3])
-    flat = result.reshape(samples, len(layer.bias))
+    return _limited(layer, result)
+
+
+def _limited(layer: HostConv, result: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(samples, outputs) with bias, clipped and shifted; changes its argument."""
+    flat = result.reshape(-1, len(layer.bias))
     flat += layer.bias
     np.clip(flat, 0, float(layer.ceiling), out=flat)
     return np.floor(flat * 2.0**-layer.shift) if layer.shift else flat

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nmcompile.backends.emulator.fanout import RUN_LANES, Fanout
 from nmcompile.backends.emulator.lower import Column, Lowered
+from nmcompile.backends.emulator.prefetch import LINE, prefetch
 from nmcompile.chip.arithmetic import (
     ACCUMULATOR_BITS,
     CURRENT_BITS,
@@ -33,6 +34,10 @@ _GATHERED_CUT = np.int32(31 - ACCUMULATOR_BITS + WEIGHT_SHIFT)
 _UNIT = np.int32(WEIGHT_SHIFT)
 _LANE_BITS = np.uint64(RUN_LANES.bit_length() - 1)
 _LANES_LESS_1 = np.uint64(RUN_LANES - 1)
+#: Weights that a processor's second cache can hold; more have to be asked for ahead.
+_NEAR = 1 << 19
+#: Weights in a cache line.
+_IN_A_LINE = LINE // 2
 _NO_CURRENT_DECAY = 4095
 #: What a decay register counts in.
 _FULL = 1 << DECAY_BITS
@@ -115,9 +120,17 @@ def deliver(
     """
     spans, runs = fanout.spans, fanout.runs
     ring = (len(accumulators) - RUN_LANES) // size
+    far = len(weights) > _NEAR
     events = 0
-    for n in spikes:
+    for i in range(len(spikes)):
+        n = spikes[i]
         events += spans[n, 2]
+        if far and i + 2 < len(spikes):
+            after, later = spans[spikes[i + 1]], spans[spikes[i + 2]]
+            prefetch(runs, runs.shape[1] * later[0])
+            for r in range(after[0], after[1]):
+                for k in range(0, runs[r, 1], _IN_A_LINE):
+                    prefetch(weights, runs[r, 2] + k)
         for r in range(spans[n, 0], spans[n, 1]):
             place = np.int64(runs[r, 0])
             if ring > 1:
@@ -125,11 +138,11 @@ def deliver(
             to, first = np.uint64(place), np.uint64(runs[r, 2])
             length = np.uint64(runs[r, 1])
             if length < short:
-                for i in range(length):
-                    accumulators[to + i] += weights[first + i]
+                for k in range(length):
+                    accumulators[to + k] += weights[first + k]
             else:
-                for i in range((length + _LANES_LESS_1) >> _LANE_BITS << _LANE_BITS):
-                    accumulators[to + i] += weights[first + i]
+                for k in range((length + _LANES_LESS_1) >> _LANE_BITS << _LANE_BITS):
+                    accumulators[to + k] += weights[first + k]
     return events
 
 
@@ -461,10 +474,11 @@ def run_samples(
     currents: np.ndarray,
     encoder_threshold: int,
     steps: int,
+    read: np.ndarray,
+    reads_voltage: bool,
     seeds: np.ndarray,
-    counts: np.ndarray,
-    encoder_counts: np.ndarray,
-    voltages: np.ndarray,
+    values: np.ndarray,
+    host_spikes: np.ndarray,
     layer_spikes: np.ndarray,
     events: np.ndarray,
     overflows: np.ndarray,
@@ -478,9 +492,11 @@ def run_samples(
     Parameters
     ----------
     currents : (samples, encoder neurons) int64
+    read : (read compartments,) int64, ascending
+    reads_voltage : whether their final voltage is read, or else their spikes
     seeds : (samples,) int64, of the noise
-    counts, voltages : (samples, compartments) int32, spikes and final voltage; filled in
-    encoder_counts : (samples, encoder neurons) int32; filled in
+    values : (samples, read compartments) int32, what is read; filled in
+    host_spikes : (samples,) int64, spikes of the encoder; filled in
     layer_spikes : (samples, layers + 1) int64; filled in
     events : (samples,) int64; filled in
     overflows : (samples, layers + 1, 3) int64, of accumulator, current, drive; filled in
@@ -488,6 +504,10 @@ def run_samples(
     probe_spikes, probe_u, probe_v : (samples, steps, probed or 0); filled in
     """
     no_draws = np.zeros(0, np.int32)
+    place = np.full(len(lowered.bias), -1, np.int32)
+    if not reads_voltage:
+        for k in range(len(read)):
+            place[read[k]] = k
     for s in range(len(currents)):
         active = np.flatnonzero(currents[s])
         drive = currents[s][active]
@@ -500,7 +520,9 @@ def run_samples(
             )
             events[s] += added
             for i in range(n_fired):
-                counts[s, state.fired[i]] += 1
+                k = place[state.fired[i]]
+                if k >= 0:
+                    values[s, k] += 1
             _record(
                 state, n_fired, probed, probe_spikes[s, step], probe_u[s, step], probe_v[s, step]
             )
@@ -511,9 +533,8 @@ def run_samples(
                 state.flags[e] = fires
             n_fired = _collect(state.flags, words, state.fired)
             for i in range(n_fired):
-                neuron = active[state.fired[i]]
-                state.fired[i] = neuron
-                encoder_counts[s, neuron] += 1
+                state.fired[i] = active[state.fired[i]]
+            host_spikes[s] += n_fired
             events[s] += deliver(
                 state.fired[:n_fired],
                 lowered.host_fanout,
@@ -523,7 +544,9 @@ def run_samples(
                 len(lowered.bias),
                 step,
             )
-        voltages[s] = state.v
+        if reads_voltage:
+            for k in range(len(read)):
+                values[s, k] = state.v[read[k]]
 
 
 @njit(cache=True, nogil=True)

@@ -23,6 +23,8 @@ from nmcompile.ir.nodes import FloatArray
 
 #: Memory that the per-sample results of one kernel call may take, in bytes.
 BATCH_BYTES = 256 << 20
+#: Samples that a thread encodes at a time, few enough to stay in its cache until they are run.
+ENCODED = 32
 
 
 class OverflowWarning(UserWarning):
@@ -61,14 +63,15 @@ class EmulatorSession:
         self.samples_run = 0
         self._lowered = lower(program)
         self._warned: set[str] = set()
-        self._read = np.concatenate(
+        read = np.concatenate(
             [layer_compartments(program, name) for name in program.read_out.layers]
         )
+        self._read, self._order = np.unique(read, return_inverse=True)
 
     @property
     def batch(self) -> int:
         """Samples that one kernel call takes."""
-        per_sample = 8 * len(self._lowered.bias) + 4 * len(self._lowered.host_fanout.spans)
+        per_sample = 4 * len(self._read) + 8 * len(self._lowered.host_fanout.spans)
         return int(np.clip(BATCH_BYTES // max(per_sample, 1), 1, 1024))
 
     def run(
@@ -106,31 +109,32 @@ class EmulatorSession:
         from nmcompile.backends.emulator import kernels
 
         run_samples: Any = kernels.run_samples
-        program, lowered = self.program, self._lowered
-        currents = encoder_currents(program.encoder, inputs)
-        samples, size, layers = len(inputs), len(lowered.bias), len(program.layers)
-        counts = np.zeros((samples, size), np.int32)
-        encoder_counts = np.zeros(currents.shape, np.int32)
-        voltages = np.zeros((samples, size), np.int32)
+        program = self.program
+        samples, layers = len(inputs), len(program.layers)
+        values = np.zeros((samples, len(self._read)), np.int32)
+        host_spikes = np.zeros(samples, np.int64)
         layer_spikes = np.zeros((samples, layers + 1), np.int64)
-        overflows = np.zeros((samples, layers + 1, 3), np.int64)
         events = np.zeros(samples, np.int64)
+        overflows = np.zeros((samples, layers + 1, 3), np.int64)
         seeds = self.seed + self.samples_run + np.arange(samples)
         wanted = _Wanted(program, probes)
         record = wanted.arrays(samples, steps)
-        per_sample = (counts, encoder_counts, voltages, layer_spikes, events, overflows)
+        per_sample = (seeds, values, host_spikes, layer_spikes, events, overflows)
 
-        def run(part: slice) -> None:
-            run_samples(
-                lowered,
-                currents[part],
-                program.encoder.threshold,
-                steps,
-                seeds[part],
-                *(array[part] for array in per_sample),
-                wanted.compartments,
-                *(array[part] for array in record),
-            )
+        def run(share: slice) -> None:
+            for start in range(share.start, share.stop, ENCODED):
+                part = slice(start, min(start + ENCODED, share.stop))
+                run_samples(
+                    self._lowered,
+                    encoder_currents(program.encoder, inputs[part]),
+                    program.encoder.threshold,
+                    steps,
+                    self._read,
+                    program.read_out.kind == "voltage",
+                    *(array[part] for array in per_sample),
+                    wanted.compartments,
+                    *(array[part] for array in record),
+                )
 
         parts = _shares(samples, self.jobs)
         if len(parts) == 1:
@@ -139,11 +143,10 @@ class EmulatorSession:
             with ThreadPoolExecutor(len(parts)) as pool:
                 list(pool.map(run, parts))
         self.samples_run += samples
-        read = counts if program.read_out.kind == "counts" else voltages
-        spikes = {program.encoder.name: encoder_counts.sum(axis=1, dtype=np.int64)}
+        spikes = {program.encoder.name: host_spikes}
         spikes.update({layer.name: layer_spikes[:, k] for k, layer in enumerate(program.layers)})
         return Result(
-            scores=decode(program, read[:, self._read].astype(np.int64), steps),
+            scores=decode(program, values[:, self._order].astype(np.int64), steps),
             spikes=spikes,
             synaptic_events=events,
             overflows={
@@ -153,7 +156,7 @@ class EmulatorSession:
             backend="emulator",
             target=program.target,
             seconds=0.0,
-            probes=wanted.split(record, currents, steps),
+            probes=wanted.split(record, inputs, steps),
         )
 
     def _warn_inputs(self, inputs: FloatArray) -> None:
@@ -238,7 +241,7 @@ class _Wanted:
     def split(
         self,
         record: tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.int32]],
-        currents: NDArray[np.int64],
+        inputs: FloatArray,
         steps: int,
     ) -> dict[Probe, NDArray[np.int32] | NDArray[np.bool_]]:
         """Probe -> its part of the arrays."""
@@ -248,6 +251,7 @@ class _Wanted:
             if probe.layer in self.slices:
                 found[probe] = arrays[probe.quantity][:, :, self.slices[probe.layer]]
             else:
+                currents = encoder_currents(self.program.encoder, inputs)
                 found[probe] = encoder_spikes(self.program.encoder, currents, steps)
         return found
 
