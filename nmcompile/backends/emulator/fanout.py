@@ -7,17 +7,20 @@ one run again; and weights that are equal, as those of a convolution at all plac
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nmcompile.backends.emulator.compiled import kernel
+from nmcompile.backends.emulator.prefetch import LINE
 from nmcompile.backends.emulator.rows import BRIDGED, Rows, ranges
 
 #: Runs of weights are filled up with zeros to a multiple of this, so that they are added in whole
 #: vectors; nothing is added to what lies behind a run's targets.
-RUN_LANES = 16
+RUN_LANES = 32
 #: Runs of fewer weights are not filled up, which would waste memory, but added one by one.
 SHORT_RUN = 6
 #: Larger than any run: where weights change, none is filled up.
@@ -107,13 +110,17 @@ def fused_fanouts(
     used = 0
     table: Any = np.zeros((1 << 10, 2), np.int64)
     entries = 0
+    fuse = kernel(sys.modules[__name__], "_fuse")
     fanouts = []
     for part, ways, size in zip(found, hops, neurons, strict=True):
-        start, runs, pool, used, table, entries = _fuse(
+        start, runs, pool, used, table, entries = fuse(
             size, part, rows.weights, pool, used, table, entries
         )
         fanouts.append(Fanout(_spans(start, ways, rows), runs))
-    return fanouts, pool[:used].copy()
+    weights = np.zeros(used + LINE // 2, np.int16)
+    first = -weights.ctypes.data % LINE // 2
+    weights[first : first + used] = pool[:used]
+    return fanouts, weights[first : first + used]
 
 
 def _spans(start: NDArray[np.int64], hops: Hops, rows: Rows) -> NDArray[np.int32]:

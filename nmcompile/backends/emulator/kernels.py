@@ -62,6 +62,14 @@ class State(NamedTuple):
 
 
 @njit(cache=True)
+def _aligned_zeros(size: int, like: np.ndarray) -> np.ndarray:
+    """Zeros from the beginning of a cache line on, so that vectors do not cross lines."""
+    found = np.zeros(size + LINE // like.itemsize, like.dtype)
+    first = -found.ctypes.data % LINE // like.itemsize
+    return found[first : first + size]
+
+
+@njit(cache=True)
 def fresh_state(lowered: Lowered, encoder_neurons: int) -> State:
     """Everything at zero."""
     size = len(lowered.bias)
@@ -72,12 +80,21 @@ def fresh_state(lowered: Lowered, encoder_neurons: int) -> State:
         np.zeros(size, np.int32),
         np.zeros(size, np.int32),
         np.zeros(size, np.int32),
-        np.zeros((lowered.max_delay + 1) * size + RUN_LANES, lowered.accumulator.dtype),
+        _aligned_zeros((lowered.max_delay + 1) * size + RUN_LANES, lowered.accumulator),
         np.zeros(noisy, np.int32),
         np.zeros(noisy, np.int32),
         np.zeros(flags, np.uint8),
         np.empty(flags + 1, np.int32),
     )
+
+
+@njit(cache=True)
+def _clear(state: State) -> None:
+    """Everything at zero again."""
+    state.u[:] = 0
+    state.v[:] = 0
+    state.refractory[:] = 0
+    state.accumulators[:] = 0
 
 
 @njit(cache=True, inline="always")
@@ -508,12 +525,13 @@ def run_samples(
     if not reads_voltage:
         for k in range(len(read)):
             place[read[k]] = k
+    state = fresh_state(lowered, currents.shape[1])
+    words = state.flags.view(np.uint64)
     for s in range(len(currents)):
         active = np.flatnonzero(currents[s])
         drive = currents[s][active]
         encoder_v = np.full(len(active), encoder_threshold // 2, np.int64)
-        state = fresh_state(lowered, len(active))
-        words = state.flags.view(np.uint64)
+        _clear(state)
         for step in range(steps):
             n_fired, added = _step(
                 lowered, state, step, seeds[s], no_draws, layer_spikes[s], overflows[s]
@@ -531,7 +549,7 @@ def run_samples(
                 fires = voltage >= encoder_threshold
                 encoder_v[e] = voltage - encoder_threshold * fires
                 state.flags[e] = fires
-            n_fired = _collect(state.flags, words, state.fired)
+            n_fired = _collect(state.flags, words[: (len(active) + 7) // 8], state.fired)
             for i in range(n_fired):
                 state.fired[i] = active[state.fired[i]]
             host_spikes[s] += n_fired

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nmcompile.backends.emulator.compiled import kernel
 from nmcompile.backends.emulator.fanout import (
     SHORT_RUN,
     WHOLE_RUN,
@@ -182,9 +183,9 @@ def _largest_inputs(
     fanouts: Sequence[Fanout], weights: NDArray[np.int16], compartments: int
 ) -> NDArray[np.int64]:
     """(compartments,) most that weights of one sign add up to: all inputs firing at once."""
-    from nmcompile.backends.emulator.kernels import add_by_sign
+    from nmcompile.backends.emulator import kernels
 
-    add: Any = add_by_sign
+    add = kernel(kernels, "add_by_sign")
     up, down = np.zeros(compartments, np.int64), np.zeros(compartments, np.int64)
     for each in fanouts:
         add(each, weights, up, down)

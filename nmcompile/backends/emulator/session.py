@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.backends.base import Probe, Result
+from nmcompile.backends.emulator.compiled import kernel
 from nmcompile.backends.emulator.lower import layer_compartments, lower
 from nmcompile.chip.program import INPUT_LIMIT, Program
 from nmcompile.errors import UsageError
@@ -108,7 +109,7 @@ class EmulatorSession:
     def _run_batch(self, inputs: FloatArray, steps: int, probes: Sequence[Probe]) -> Result:
         from nmcompile.backends.emulator import kernels
 
-        run_samples: Any = kernels.run_samples
+        run_samples = kernel(kernels, "run_samples")
         program = self.program
         samples, layers = len(inputs), len(program.layers)
         values = np.zeros((samples, len(self._read)), np.int32)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmcompile.backends.emulator.compiled import kernel
 from nmcompile.backends.emulator.draws import Draws, KeyedDraws
 from nmcompile.backends.emulator.learning import Learner
 from nmcompile.backends.emulator.lower import lower_with_learning
@@ -58,10 +59,11 @@ class Stepper:
         self.draws: Draws = draws or KeyedDraws(0)
         self._lowered, self._learning = lower_with_learning(program, fine)
         self.learner = None if self._learning is None else Learner(self._learning.plastic)
-        fresh: Any = kernels.fresh_state
-        self._run: Any = kernels.run_steps
-        self._deliver: Any = kernels.deliver
-        self._state = fresh(self._lowered, len(self._lowered.host_fanout.spans))
+        self._run = kernel(kernels, "run_steps")
+        self._deliver = kernel(kernels, "deliver")
+        self._state = kernel(kernels, "fresh_state")(
+            self._lowered, len(self._lowered.host_fanout.spans)
+        )
         self._layer_spikes = np.zeros(len(program.layers) + 1, np.int64)
         self._overflows = np.zeros((len(program.layers) + 1, 3), np.int64)
         self._n_fired = 0
