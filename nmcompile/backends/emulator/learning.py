@@ -56,7 +56,7 @@ class Learner:
         self.spiked[axons] = True
 
     def advance(
-        self, step: int, errors: NDArray[np.int64], weights: NDArray[np.int16], draws: Draws
+        self, step: int, errors: NDArray[np.int64], weights: NDArray[Any], draws: Draws
     ) -> None:
         """Traces, then weights, where the step ends an epoch.
 

@@ -70,7 +70,7 @@ class Lowered(NamedTuple):
     segments: NDArray[np.int64]
     fanout: Fanout
     host_fanout: Fanout
-    weights: NDArray[np.int16]
+    weights: NDArray[Any]
     short_run: int
     bias: NDArray[np.int32]
     neuron: NDArray[np.int64]
@@ -180,7 +180,7 @@ def _axons_of_runs(hop: NDArray[np.int64], hops: Hops, plastic: Plastic) -> NDAr
 
 
 def _largest_inputs(
-    fanouts: Sequence[Fanout], weights: NDArray[np.int16], compartments: int
+    fanouts: Sequence[Fanout], weights: NDArray[Any], compartments: int
 ) -> NDArray[np.int64]:
     """(compartments,) most that weights of one sign add up to: all inputs firing at once."""
     from nmcompile.backends.emulator import kernels

@@ -30,7 +30,7 @@ class Rows:
     first_row : for each core, (blocks + 1,) number of each block's first row
     target, length, first, delay : (runs,) weights[first:first + length] go to the compartments
         from `target` on, counted from an axon's base, `delay` steps later than otherwise
-    weights : int16, in units of 2^6, with `fine` bits more below
+    weights : int16, in units of 2^6; int32 where there are finer bits
     places : for each core that learns, place of each of its synapses among the weights, in the
         order of blocks
     """
@@ -42,7 +42,7 @@ class Rows:
     length: NDArray[np.int64]
     first: NDArray[np.int64]
     delay: NDArray[np.int64]
-    weights: NDArray[np.int16]
+    weights: NDArray[Any]
     places: dict[int, NDArray[np.int64]]
 
 
@@ -102,7 +102,8 @@ def _core_rows(core: Core, fine: int) -> Rows:
     sizes = blocks.atoms.astype(np.int64) * blocks.length
     order = ranges(blocks.start, sizes)
     exponent = fine + np.repeat(core.formats.exponent[blocks.format].astype(np.int32), sizes)
-    weights = shifted(core.synapses.mantissa[order].astype(np.int32), exponent).astype(np.int16)
+    kind = np.int32 if fine else np.int16
+    weights = shifted(core.synapses.mantissa[order].astype(np.int32), exponent).astype(kind)
     target = core.synapses.target[order].astype(np.int32)
     delay = core.synapses.delay[order].astype(np.int32)
     lengths = np.repeat(blocks.length, blocks.atoms).astype(np.int64)
@@ -122,7 +123,7 @@ def _core_rows(core: Core, fine: int) -> Rows:
     begins = np.cumsum(span) - span
     kept = ranges(first, held)
     places = (np.repeat(begins - target[first], held) + target[kept]).astype(np.int64)
-    filled = np.zeros(int(span.sum()), np.int16)
+    filled = np.zeros(int(span.sum()), kind)
     filled[places] = weights[kept]
     run_start = np.searchsorted(first, rows).astype(np.int64)
     return Rows(
