@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-keras test-reference test-lava test-nengo test-nengo-loihi fuzz test-oldest test-newest bench bench-first-path bench-speed bench-sides lint format docs figures lock clean
+.PHONY: help demo test test-all test-keras test-reference test-lava test-nengo test-nengo-loihi fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-speed bench-sides lint format docs figures lock clean
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ test-lava: $(VENV)-lava/.made ## Compare live with Lava (Python 3.10 in .venv-la
 test-nengo: ## Test nmcompile.nengo with current Nengo and NumPy (in .venv-nengo)
 	$(PYTHON) -m venv $(VENV)-nengo
 	$(VENV)-nengo/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/nengo.txt --editable '.[nengo,report]' pytest hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-nengo/numba $(VENV)-nengo/bin/python -m pytest -m "nengo and not slow" tests/nengo
+	NUMBA_CACHE_DIR=$(VENV)-nengo/numba NMCOMPILE_FUZZ=$(or $(NMCOMPILE_FUZZ),150) $(VENV)-nengo/bin/python -m pytest -m "nengo and not slow" tests/nengo$(if $(NMCOMPILE_FUZZ),/test_random_models.py)
 
 NENGO_LOIHI := build/nengo-loihi/nengo-loihi-1.1.0
 
@@ -74,6 +74,9 @@ REFERENCE ?= nengo-loihi
 JOBS ?= 2
 SEED ?= 1000000
 FUZZ := $(VENV)-$(if $(filter lava,$(REFERENCE)),lava,reference)
+
+fuzz-nengo: ## Compare N=… random nengo-loihi Models, with noise and learning, on both emulators
+	$(MAKE) test-nengo NMCOMPILE_FUZZ=$(N)
 
 fuzz: $(FUZZ)/.made ## Compare N=… random networks with REFERENCE=nengo-loihi, brian2-loihi or lava; JOBS=…, SEED=…
 	NUMBA_CACHE_DIR=$(FUZZ)/numba $(FUZZ)/bin/python tools/fuzz.py --programs $(N) --reference $(REFERENCE) --jobs $(JOBS) --seed $(SEED)

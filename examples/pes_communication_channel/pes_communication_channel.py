@@ -24,6 +24,8 @@ SECONDS = 10.0
 #: Length of the first and last part whose errors are compared.
 PART = 2.0
 NEURONS = 60
+#: A seed whose random start is far from right, so that there is much to learn.
+SEED = 184
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Run:
         return self.error_rms(end - PART, end) / self.error_rms(0, PART)
 
 
-def channel(seed: int = 0, seconds: float = SECONDS) -> Channel:
+def channel(seed: int = SEED, seconds: float = SECONDS) -> Channel:
     """White noise into `pre`, and a connection to `post` that learns to pass it on."""
     start = np.random.default_rng(seed).uniform(-1, 1, 1)
     with nengo.Network(seed=seed, label="PES communication channel") as network:
@@ -123,7 +125,7 @@ def main(arguments: list[str] | None = None) -> list[Run]:
     """Run both simulators, print what was learnt, and draw it where a figure is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=SECONDS, help="simulated time")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the network")
     parser.add_argument("--figure", type=Path, help="picture to write, .png")
     options = parser.parse_args(arguments)
     made = channel(options.seed, options.seconds)

@@ -1,8 +1,8 @@
 """A drop-in for nengo-loihi's emulator and simulator; needs the extra ``nengo``.
 
-Nengo and nengo-loihi are imported here and nowhere else in nmcompile. Their licences (GPL-2.0
-for Nengo from version 4; before, and for nengo-loihi, free for non-commercial use) are theirs;
-nmcompile contains none of their code.
+Nengo and nengo-loihi are imported here and nowhere else in nmcompile, which contains none of
+their code. Nengo's licence is the GPL-2.0 from version 4 on, and before allows non-commercial
+use; nengo-loihi's is Apache-2.0.
 """
 
 from __future__ import annotations
