@@ -4,12 +4,17 @@
 
 Models that are not discretised (target "simreal") have no chip arithmetic, so these stay with
 nengo-loihi's emulator. With NMCOMPILE_THEIRS=1 nothing is replaced, to compare with.
+
+The source distribution lacks a file of ten MNIST digits that its convolution tests read; it is
+made of the samples in `examples/mnist`.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +47,16 @@ class InPlace(nmcompile.nengo.EmulatorInterface):
 
 nengo_loihi.emulator.EmulatorInterface = InPlace
 nengo_loihi.simulator.EmulatorInterface = InPlace
+
+
+def pytest_configure(config: Any) -> None:
+    """Make the file that the source distribution lacks."""
+    path = Path(str(config.rootpath)) / "nengo_loihi" / "tests" / "mnist10.pkl"
+    if path.parent.is_dir() and not path.exists():
+        with np.load(Path(__file__).parents[1] / "examples" / "mnist" / "test_1000.npz") as file:
+            images, labels = file["x"][:10], file["y"][:10]
+        images = images.reshape(10, 784).astype(np.float32) / max(1.0, float(images.max()))
+        path.write_bytes(pickle.dumps((images, labels)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
