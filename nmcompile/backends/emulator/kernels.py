@@ -197,88 +197,47 @@ class Part(NamedTuple):
 
 
 @njit(cache=True)
-def _update_simple(registers: Registers, part: Part, overflows: np.ndarray | None) -> None:
-    """Integrate and fire: no decay of the voltage, none left of the current, no refractory time.
+def _update_segment(
+    kept_u: float | None,
+    kept_v: float | None,
+    registers: Registers,
+    part: Part,
+    overflows: np.ndarray | None,
+) -> None:
+    """All registers but noise.
 
-    Every step of the loop is in 32 bits, so that it vectorises. A current that fits the
-    accumulator cannot wrap around, not even with the bias. Like the next two kernels, it gets
-    None for `overflows` where none is possible, and numba leaves out all that looks for them.
+    Where an argument is None numba leaves out what it would take: `kept_u` if nothing is left
+    of the current, `kept_v` if the voltage does not decay and no refractory time follows a
+    spike, `overflows` if nothing can wrap around. The loop vectorises in each case.
     """
-    threshold, vmin, vmax = registers.threshold, registers.vmin, registers.vmax
-    incoming, bias, u, v, _, fired = part
-    lost = np.int32(0)
-    for n in range(len(v)):
-        total = np.int32(incoming[n])
-        kept = total if overflows is None else _cut(total, _GATHERED_CUT)
-        lost += np.int32(kept != total)
-        current = np.int32(kept << _UNIT)
-        voltage = np.int32(v[n] + current + bias[n])
-        voltage = max(min(voltage, vmax), vmin)
-        fires = voltage > threshold
-        u[n] = current
-        v[n] = np.int32(0) if fires else voltage
-        fired[n] = fires
-    incoming[:] = 0
-    if overflows is not None:
-        overflows[0] += lost
-
-
-@njit(cache=True)
-def _update_current(registers: Registers, part: Part, overflows: np.ndarray | None) -> None:
-    """Integrate and fire behind a synapse: the current decays, nothing else."""
-    kept_u = registers.kept_u
-    threshold, vmin, vmax = registers.threshold, registers.vmin, registers.vmax
-    incoming, bias, u, v, _, fired = part
-    lost_q = lost_u = lost_drive = np.int32(0)
-    for n in range(len(v)):
-        total = np.int32(incoming[n])
-        kept = total if overflows is None else _cut(total, _GATHERED_CUT)
-        current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept << _UNIT))
-        limited = current if overflows is None else _cut(current, _CURRENT_CUT)
-        drive = np.int32(limited + bias[n])
-        arriving = drive if overflows is None else _cut(drive, _CURRENT_CUT)
-        lost_q += np.int32(kept != total)
-        lost_u += np.int32(limited != current)
-        lost_drive += np.int32(arriving != drive)
-        voltage = np.int32(v[n] + arriving)
-        voltage = max(min(voltage, vmax), vmin)
-        fires = voltage > threshold
-        u[n] = limited
-        v[n] = np.int32(0) if fires else voltage
-        fired[n] = fires
-    incoming[:] = 0
-    if overflows is not None:
-        overflows[0] += lost_q
-        overflows[1] += lost_u
-        overflows[2] += lost_drive
-
-
-@njit(cache=True)
-def _update_general(registers: Registers, part: Part, overflows: np.ndarray | None) -> None:
-    """Any registers but noise."""
-    kept_u, kept_v, pause = registers.kept_u, registers.kept_v, registers.refractory
-    threshold, vmin, vmax = registers.threshold, registers.vmin, registers.vmax
+    pause, threshold = registers.refractory, registers.threshold
+    vmin, vmax = registers.vmin, registers.vmax
     incoming, bias, u, v, refractory, fired = part
     lost_q = lost_u = lost_drive = np.int32(0)
     for n in range(len(v)):
         total = np.int32(incoming[n])
         kept = total if overflows is None else _cut(total, _GATHERED_CUT)
-        current = np.int32(np.int32(np.float64(u[n]) * kept_u) + np.int32(kept << _UNIT))
+        current = np.int32(kept << _UNIT)
+        if kept_u is not None:
+            current = np.int32(np.int32(np.float64(u[n]) * kept_u) + current)
         limited = current if overflows is None else _cut(current, _CURRENT_CUT)
         drive = np.int32(limited + bias[n])
         arriving = drive if overflows is None else _cut(drive, _CURRENT_CUT)
-        lost_q += np.int32(kept != total)
-        lost_u += np.int32(limited != current)
-        lost_drive += np.int32(arriving != drive)
-        voltage = np.int32(np.int32(np.float64(v[n]) * kept_v) + arriving)
-        voltage = max(min(voltage, vmax), vmin)
-        voltage = np.int32(0) if refractory[n] > 0 else voltage
+        if overflows is not None:
+            lost_q += np.int32(kept != total)
+            lost_u += np.int32(limited != current)
+            lost_drive += np.int32(arriving != drive)
+        before = v[n] if kept_v is None else np.int32(np.float64(v[n]) * kept_v)
+        voltage = max(min(np.int32(before + arriving), vmax), vmin)
+        if kept_v is not None:
+            voltage = np.int32(0) if refractory[n] > 0 else voltage
         fires = voltage > threshold
         u[n] = limited
         v[n] = np.int32(0) if fires else voltage
         fired[n] = fires
-        # The counter starts after a spike and falls at the end of every step, this one included.
-        refractory[n] = max((pause if fires else refractory[n]) - np.int32(1), np.int32(0))
+        if kept_v is not None:
+            # It starts after a spike and falls at the end of every step, this one included.
+            refractory[n] = max((pause if fires else refractory[n]) - np.int32(1), np.int32(0))
     incoming[:] = 0
     if overflows is not None:
         overflows[0] += lost_q
@@ -392,20 +351,29 @@ def _update(
                 state.noise_v[start:stop],
                 lost,
             )
-        elif segments[k, Column.DECAY_V] or registers.refractory > 1:
-            if segments[k, Column.SAFE]:
-                _update_general(registers, part, None)
-            else:
-                _update_general(registers, part, lost)
-        elif segments[k, Column.DECAY_U] == _NO_CURRENT_DECAY:
-            if segments[k, Column.SAFE]:
-                _update_simple(registers, part, None)
-            else:
-                _update_simple(registers, part, lost)
-        elif segments[k, Column.SAFE]:
-            _update_current(registers, part, None)
         else:
-            _update_current(registers, part, lost)
+            _choose(segments[k], registers, part, lost)
+
+
+@njit(cache=True)
+def _choose(segment: np.ndarray, registers: Registers, part: Part, overflows: np.ndarray) -> None:
+    """Update a segment by as little as its registers need."""
+    kept_u, kept_v = registers.kept_u, registers.kept_v
+    general = segment[Column.DECAY_V] or registers.refractory > 1
+    forgets = segment[Column.DECAY_U] == _NO_CURRENT_DECAY
+    if segment[Column.SAFE]:
+        if general:
+            _update_segment(kept_u, kept_v, registers, part, None)
+        elif forgets:
+            _update_segment(None, None, registers, part, None)
+        else:
+            _update_segment(kept_u, None, registers, part, None)
+    elif general:
+        _update_segment(kept_u, kept_v, registers, part, overflows)
+    elif forgets:
+        _update_segment(None, None, registers, part, overflows)
+    else:
+        _update_segment(kept_u, None, registers, part, overflows)
 
 
 @njit(cache=True)
