@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nmcompile.chip.program import INPUT_LIMIT, Encoder, HostConv
 from nmcompile.errors import Obstacle
+from nmcompile.nengo.model import plain_label
 
 #: What an encoder neuron's voltage counts to, fine enough for weights on 16-bit inputs.
 THRESHOLD = 1 << 30
@@ -233,4 +234,4 @@ def _used(obj: Any, network: Any) -> bool:
 
 def _name(obj: Any) -> str:
     obj = getattr(obj, "ensemble", obj)
-    return str(obj.label) if getattr(obj, "label", None) else str(obj)
+    return str(obj.label) if getattr(obj, "label", None) else plain_label(str(obj))

@@ -6,6 +6,7 @@ nengo-loihi split them; a core of it may hold more than a chip's, which `verify`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,16 +105,27 @@ def translate(model: Any, without: Sequence[Any] = ()) -> Translation:
 
 
 def layer_names(blocks: Sequence[Any]) -> list[str]:
-    """A name for each block: its label, without what nengo puts around it, made unique."""
+    """A short name for each block: its ensemble's, or ``PRE -> POST`` for a connection's."""
     names: list[str] = []
     for block in blocks:
-        label = str(block.label or "block").replace(":", " ").replace('"', "").strip("<>")
+        label = plain_label(str(block.label or "block"))
         name, count = label, 1
         while name in names:
             count += 1
             name = f"{label} {count}"
         names.append(name)
     return names
+
+
+def plain_label(text: str) -> str:
+    """What Nengo calls an object, without the signs around it and its address in memory."""
+    text = re.sub(r"<Neurons of (<[^<>]*>)>", r"\1", text)
+    text = re.sub(r"<(\w+) \(unlabeled\) at 0x[0-9a-f]+>", lambda m: m[1].lower(), text)
+    text = re.sub(r"<\w+ (['\"])(.*?)\1>", r"\2", text)
+    connection = re.match(r"<?Connection from (.*?) to (.*?)(?: computing .*)?>?$", text)
+    if connection:
+        text = f"{connection[1]} -> {connection[2]}"
+    return text.strip("<>").replace(":", " ")
 
 
 def _injection(

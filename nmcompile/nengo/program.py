@@ -64,7 +64,7 @@ def to_program(
         model, network = network_or_model, network_or_model.toplevel
     elif isinstance(network_or_model, nengo.Network):
         model, network = Model(dt=dt, label=network_or_model.label), network_or_model
-        model.build(network, discretize=True)
+        _build(model, network)
     else:
         raise ModelError(
             f"an object of type {type(network_or_model).__name__} is neither a nengo.Network nor a "
@@ -111,6 +111,18 @@ def to_program(
     )
     verify_program(program, place.hardware)
     return program
+
+
+def _build(model: Any, network: Any) -> None:
+    """Let nengo-loihi build; what it raises, assertions among it, becomes a sentence."""
+    try:
+        model.build(network, discretize=True)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise ModelError(
+            f"nengo-loihi cannot build {model.label or 'the network'} ({what}); run it with "
+            "nengo_loihi.Simulator to see where"
+        ) from error
 
 
 def _decoding_block(model: Any, probe: Any) -> Any:

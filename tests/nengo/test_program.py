@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import nengo
@@ -14,7 +16,7 @@ import nmcompile
 from nmcompile.backends.base import Probe
 from nmcompile.chip.file import program_bytes
 from nmcompile.cli.app import main
-from nmcompile.errors import FitError, UnsupportedError, UsageError, VerifyError
+from nmcompile.errors import FitError, ModelError, UnsupportedError, UsageError, VerifyError
 from nmcompile.nengo import Simulator, to_program
 from tests.nengo.networks import passive
 from tests.nengo.test_interface import STEPS, model
@@ -56,8 +58,28 @@ def test_scores_are_near_what_nengo_loihi_decodes() -> None:
     assert np.abs(scores[:, 1:] - x).max() < 0.15
 
 
-def test_equal_networks_give_equal_files() -> None:
-    assert program_bytes(to_program(network())) == program_bytes(to_program(network()))
+def unlabelled() -> nengo.Network:
+    with nengo.Network(seed=1) as made:
+        ensembles = [nengo.Ensemble(20, 1) for _ in range(3)]
+        nengo.Connection(nengo.Node(np.zeros(1)), ensembles[0])
+        for first, second in pairwise(ensembles):
+            nengo.Connection(first, second, function=np.square)
+        nengo.Connection(ensembles[0].neurons, ensembles[2].neurons, transform=np.full((20, 20), 1e-3))
+        nengo.Probe(ensembles[2])
+    return made
+
+
+@pytest.mark.parametrize("make", [network, unlabelled])
+def test_equal_networks_give_equal_files(make: Callable[[], nengo.Network]) -> None:
+    assert program_bytes(to_program(make())) == program_bytes(to_program(make()))
+
+
+def test_layers_have_short_names() -> None:
+    names = [layer.name for layer in to_program(network()).layers]
+    assert names == ["both", "product", "both -> product"]
+    names = [layer.name for layer in to_program(unlabelled()).layers]
+    assert names[:3] == ["ensemble", "ensemble 2", "ensemble 3"]
+    assert "ensemble -> ensemble" in names
 
 
 def test_a_bare_model_runs_as_in_its_emulator() -> None:
@@ -109,6 +131,15 @@ def test_what_needs_python_on_the_host_is_refused_all_at_once() -> None:
     assert found["sink", "Node"] == "takes values on the host"
     assert found["chip -> direct", "PES"] == "learns from an error on the host"
     assert found["chip", "Probe"] == "reads 'voltage' in every step"
+
+
+def test_what_nengo_loihi_cannot_build_is_a_sentence() -> None:
+    with nengo.Network(label="sharp") as made:
+        first, second = nengo.Ensemble(20, 1), nengo.Ensemble(20, 2)
+        nengo.Connection(first, second[1], synapse=nengo.Alpha(0.1))
+        nengo.Probe(second)
+    with pytest.raises(ModelError, match="nengo-loihi cannot build sharp .NotImplementedError"):
+        to_program(made)
 
 
 def test_a_network_without_a_probe_is_refused() -> None:
