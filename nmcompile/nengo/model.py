@@ -84,7 +84,7 @@ def translate(model: Any, without: Sequence[Any] = ()) -> Translation:
                 amplitude=1.0,
                 voltage_scale=1.0,
                 depth=1,
-                origin=(str(blocks[k].label or names[k]),),
+                origin=(names[k],),
             )
             for k, size in enumerate(sizes)
         ),
