@@ -61,6 +61,11 @@ def build(
         importlib.import_module("nmcompile.nengo")  # First, to say it in one sentence if it lacks.
         model, sha256 = read_object(model)
     if is_nengo(model):
+        if dump_ir is not None:
+            raise UsageError(
+                "--dump-ir writes the value after each pass, and a Nengo network is built by none; "
+                "leave it out"
+            )
         return _build_nengo(model, target, chosen, calibrate, sha256)
     source = load(model)
     shape = source.network.inputs[0].size
@@ -101,6 +106,8 @@ def _build_nengo(
             "nengo-loihi chooses; leave it out, and set it in the network"
         )
     data = load_data(calibrate).x if isinstance(calibrate, (str, Path)) else calibrate
+    if data is not None and not np.size(data):
+        raise DataError("the calibration data holds no samples; give at least one")
     return to_program(
         model,
         target,

@@ -146,7 +146,7 @@ def evaluate_program(
     network = float_network(program) if holds_float_network(program) else None
     session = backend.load(program)
     names = [program.encoder.name, *(layer.name for layer in program.layers)]
-    fingerprint = _fingerprint(program, data, steps)
+    fingerprint = _fingerprint(program, data, steps, backend)
     log = _Log(overflows=np.zeros(len(names), np.int64))
     if resume is not None and resume.exists():
         log = _read_log(resume, fingerprint)
@@ -156,7 +156,7 @@ def evaluate_program(
     while log.done < len(data):
         part = data.x[log.done : log.done + BATCH]
         begin = time.perf_counter()
-        result = session.run(part, steps)
+        result = session.run(part, steps, first=log.done)
         log.seconds += time.perf_counter() - begin
         result_backend, target = result.backend, result.target
         log.float_answers.append(_float_answers(network, part))
@@ -238,8 +238,12 @@ def paired_difference(
     return difference, float(max(middle - half, -1)), float(min(middle + half, 1))
 
 
-def _fingerprint(program: Program, data: Data, steps: int) -> str:
-    digest = hashlib.sha256(f"{program_checksum(program)} {steps} {data.x.shape}".encode())
+def _fingerprint(program: Program, data: Data, steps: int, backend: Backend) -> str:
+    seed = getattr(backend, "seed", 0)
+    kind = type(backend).__name__
+    digest = hashlib.sha256(
+        f"{program_checksum(program)} {steps} {kind} {seed} {data.x.shape}".encode()
+    )
     digest.update(data.x.tobytes())
     if data.y is not None:
         digest.update(data.y.tobytes())

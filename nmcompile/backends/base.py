@@ -56,7 +56,7 @@ class Result:
     ----------
     scores : (samples, outputs) float64, before a softmax
     spikes : layer name -> (samples,) int64, spikes of the whole layer per sample
-    synaptic_events : (samples,) int64, weights added to accumulators
+    synaptic_events : (samples,) int64, weights other than 0 that spikes added to accumulators
     overflows : layer name -> how often an accumulator or current wrapped around
     probes : probe -> (samples, steps, neurons) bool or int32
     steps : time steps per sample
@@ -84,9 +84,13 @@ class Session(Protocol):
     """A loaded Program, ready to run."""
 
     def run(
-        self, inputs: FloatArray, steps: int | None = None, probes: Sequence[Probe] = ()
+        self,
+        inputs: FloatArray,
+        steps: int | None = None,
+        probes: Sequence[Probe] = (),
+        first: int | None = None,
     ) -> Result:
-        """Run samples, each from a fresh state."""
+        """Run samples, each from a fresh state; `first` numbers the first, for noise."""
         ...
 
 

@@ -93,6 +93,8 @@ LEARN_FRACTION = 7
 #: Factors of 7 bits each and a rate of 3 bits, less the 15 bits of the learning accumulator.
 LEARN_OVERFLOW = 2 * 7 + 3 - 15
 TRACE_MAX = 127
+#: Largest size of an error that the host sends.
+ERROR_MAX = 127
 #: A trace impulse counts in 128ths.
 TRACE_UNIT = 128
 
@@ -125,7 +127,7 @@ def trace(x: int, kept: float, impulse: int, draw: float) -> int:
 def learned(
     mantissa: int, step: int, x: int, error: int, rate: tuple[int, int], draw: float
 ) -> int:
-    """A weight mantissa after one epoch of PES.
+    """A weight mantissa, of a format for both signs, after one epoch of PES.
 
     Parameters
     ----------
@@ -136,9 +138,14 @@ def learned(
     """
     change = shift(x * error * rate[0], LEARN_FRACTION + rate[1] - LEARN_OVERFLOW)
     fine = (mantissa << LEARN_FRACTION) + change
-    limit = 256 // step - 1
+    limit = learned_limit(step)
     rounded = round_stochastically(fine / (step << LEARN_FRACTION), draw)
     return max(-limit, min(rounded, limit)) * step
+
+
+def learned_limit(step: int) -> int:
+    """Largest size that a mixed mantissa can learn, in units of its step."""
+    return 256 // step - 1
 
 
 _GOLDEN = 0x9E3779B97F4A7C15

@@ -10,8 +10,10 @@ import numpy as np
 from nmcompile.chip import arithmetic
 from nmcompile.chip.arithmetic import (
     LEARN_FRACTION,
+    MIXED,
     TRACE_MAX,
     TRACE_UNIT,
+    learned_limit,
     mantissa_range,
     mantissa_step,
 )
@@ -43,9 +45,9 @@ def verify_program(program: Program, hardware: HardwareModel) -> None:
 def faults(program: Program, hardware: HardwareModel) -> Iterator[str]:
     """Every fault as a sentence without its end."""
     yield from _arithmetic_faults(hardware)
-    sound = len(program.cores) > 0
+    sound = any(len(core.compartments) for core in program.cores)
     if not sound:
-        yield "it has no cores"
+        yield "it has no cores with compartments"
     for number, core in enumerate(program.cores):
         for text in _core_faults(core, hardware):
             sound = False
@@ -117,6 +119,13 @@ def _core_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
         ("vmin exponent", np.array([core.vmin_exponent]), 0, limits.vmin_exponent_max.value),
         ("vmax exponent", np.array([core.vmax_exponent]), 0, limits.vmax_exponent_max.value),
         ("noise exponent", np.array([core.noise_exponent]), 0, limits.noise_exponent_max.value),
+        (
+            "noise offset",
+            np.array([core.noise_offset]),
+            -limits.noise_offset_max.value,
+            limits.noise_offset_max.value,
+        ),
+        ("noise target", np.array([core.noise_at_voltage]), 0, 1),
     ]
     sound = True
     for what, values, low, high in ranges:
@@ -237,19 +246,34 @@ def _learning_faults(core: Core) -> Iterator[str]:
         yield "a block learns by two rules"
     if len(table) != len(blocks):
         yield f"{len(table)} of {len(blocks)} blocks learn; on a core all do or none"
-    uses = np.bincount(axons.block, minlength=len(blocks))[table.block]
-    shared = np.flatnonzero((uses != 1) | (blocks.atoms[table.block] != 1))
-    if len(shared):
-        k = int(shared[0])
-        yield (
-            f"learning block {table.block[k]} has {uses[k]} axons and "
-            f"{blocks.atoms[table.block[k]]} atoms; one of each is needed"
-        )
+    uses = np.bincount(axons.block, minlength=len(blocks))
+    ends = blocks.start.astype(np.int64) + blocks.length
+    order = np.argsort(blocks.start)
+    shared = np.zeros(len(blocks), bool)
+    shared[order[1:]] = blocks.start[order[1:]] < ends[order[:-1]]
+    kind = np.full(len(blocks), DISCRETE, np.int64)
+    kind[axons.block] = axons.kind
     for k in table.block.tolist():
-        start, length = int(blocks.start[k]), int(blocks.length[k])
-        targets = core.synapses.target[start : start + length]
-        if len(np.unique(targets)) < length:
+        if uses[k] != 1 or blocks.atoms[k] != 1 or kind[k] != DISCRETE or shared[k]:
+            yield (
+                f"learning block {k} has {uses[k]} axons of kind {kind[k]} and {blocks.atoms[k]} "
+                "atoms; one discrete axon, one atom and synapses of its own are needed"
+            )
+        part = core.synapses.rows(int(blocks.start[k]), int(ends[k]))
+        if len(np.unique(part.target)) < len(part):
             yield f"learning block {k} has two synapses onto one compartment"
+        mode, bits = (
+            int(column[blocks.format[k]])
+            for column in (core.formats.sign_mode, core.formats.weight_bits)
+        )
+        limit = learned_limit(mantissa_step(bits, mode)) * mantissa_step(bits, mode)
+        if mode != MIXED or limit < 1:
+            yield (
+                f"learning block {k} has sign mode {mode} and {bits} weight bits; what learns "
+                f"needs mode {MIXED} and 2 bits or more"
+            )
+        elif np.abs(part.mantissa).max(initial=0) > limit:
+            yield f"learning block {k} has mantissas beyond ±{limit}, where learning ends"
 
 
 def _place_faults(program: Program, hardware: HardwareModel) -> Iterator[str]:
@@ -295,6 +319,33 @@ def _axon_faults(program: Program) -> Iterator[str]:
                 yield f"{where}: population {source} has atoms that block of {held} atoms has not"
 
 
+def _layer_faults(program: Program) -> Iterator[str]:
+    """Names and scales of layers, and that no compartment is two neurons."""
+    names = [program.encoder.name, *(layer.name for layer in program.layers)]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"two layers are called {name!r}"
+    for layer in program.layers:
+        if not (0 < layer.amplitude < float("inf") and 0 < layer.voltage_scale < float("inf")):
+            yield (
+                f"layer {layer.name!r} has amplitude {layer.amplitude} and voltage scale "
+                f"{layer.voltage_scale}, which must be above 0 and finite"
+            )
+    if program.layers:
+        places = np.stack(
+            [
+                np.concatenate([layer.core for layer in program.layers]),
+                np.concatenate([layer.compartment for layer in program.layers]),
+            ],
+            axis=1,
+        )
+        if len(np.unique(places, axis=0)) < len(places):
+            yield "a compartment stands for two neurons"
+    if not (
+        np.isfinite(program.read_out.weights).all() and np.isfinite(program.read_out.bias).all()
+    ):
+        yield "the read-out has weights that are NaN or infinite"
+
+
 def _host_faults(program: Program) -> Iterator[str]:
     injection, encoder = program.injection, program.encoder
     neurons = prod(encoder.shape)
@@ -316,7 +367,8 @@ def _host_faults(program: Program) -> Iterator[str]:
     yield from encoder_faults(encoder)
     if program.steps < 1 or not 0 < program.dt_s < float("inf"):
         yield f"{program.steps} steps of {program.dt_s} s cannot be run"
-    sizes = {}
+    sizes: dict[str, int] = {}
+    yield from _layer_faults(program)
     for layer in program.layers:
         sizes[layer.name] = layer.neurons
         if layer.neurons != prod(layer.shape) or len(layer.compartment) != layer.neurons:

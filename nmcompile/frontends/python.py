@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import runpy
+import sys
 from pathlib import Path
 
 from nmcompile.errors import ModelError
@@ -37,10 +38,14 @@ def read_object(source: str | Path) -> tuple[object, str]:
     path, _, name = str(source).rpartition(":")
     if not Path(path).is_file():
         raise ModelError(f"{path}: there is no such file")
+    folder = str(Path(path).resolve().parent)
+    sys.path.insert(0, folder)  # As `python FILE.py` does, for what lies beside it.
     try:
         found = runpy.run_path(path, run_name=Path(path).stem)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{path}: it fails with {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
     if name not in found:
         raise ModelError(f"{path}: it defines no {name!r}; name the network as {path}:NAME")
     if not is_nengo(found[name]):

@@ -81,6 +81,7 @@ class Compartment(_Frozen):
     accumulator_bits: Limit
     current_bits: Limit
     noise_exponent_max: Limit
+    noise_offset_max: Limit
 
 
 class Synapse(_Frozen):

@@ -194,13 +194,16 @@ def _add_synapse(made: Draft, synapse: Any) -> None:
     """One Synapse: a format, a block for each of its weight arrays, and its axons."""
     form = synapse.synapse_cfg
     number = len(made.formats)
-    dense = form.compression == 3
+    dense = all(
+        np.array_equal(each, np.broadcast_to(np.arange(each.shape[1]), each.shape))
+        for each in map(np.asarray, synapse.indices)
+    )
     made.formats.append(
         (
             form.weight_exp,
             form.real_weight_bits,
             form.fanout_type,
-            0 if dense else form.real_idx_bits,
+            0 if dense else max(form.real_idx_bits, int(synapse.max_ind()).bit_length()),
             NO_DELAY,
             int(dense),
         )
@@ -223,6 +226,16 @@ def _add_block(made: Draft, synapse: Any, index: int, form: int) -> int:
     weights = np.asarray(synapse.weights[index], np.int64)
     targets = np.asarray(synapse.indices[index], np.int64)
     atoms, length = weights.shape
+    bases = [
+        synapse.axon_compartment_base(k) or 0
+        for k in range(synapse.n_axons)
+        if synapse.axon_weight_idx(k) == index
+    ]
+    if targets.size and not 0 <= targets.min() <= targets.max() + max(bases) < made.block.n_neurons:
+        raise ModelError(
+            f"{made.block}: synapses reach compartments {targets.min()} to "
+            f"{targets.max() + max(bases)}, it has {made.block.n_neurons}"
+        )
     made.blocks.append((made.synapses, atoms, length, form))
     made.targets.append(targets.reshape(-1))
     mantissas = _mantissas(weights, synapse.synapse_cfg.weight_exp, str(synapse))

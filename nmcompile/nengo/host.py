@@ -92,6 +92,9 @@ def encoder(
         weights[source.first : source.first + source.size, start:end] = matrix.T
         bias[start:end] = constant
     scale = INPUT_LIMIT / limit
+    # Weights of a wide range need a smaller threshold to fit their 32 bits.
+    steepest = float(np.abs(weights).max(initial=0)) / scale
+    threshold = int(THRESHOLD / max(1.0, steepest))
     return Encoder(
         name="encoder",
         input_shape=(size,),
@@ -100,16 +103,16 @@ def encoder(
         layers=(
             HostConv(
                 view=np.arange(size, dtype=np.int32).reshape(1, 1, size),
-                weights=np.rint(weights * THRESHOLD / scale).astype(np.int32)[None, None],
-                bias=np.rint(bias * THRESHOLD).astype(np.int64),
+                weights=np.rint(weights * threshold / scale).astype(np.int32)[None, None],
+                bias=np.rint(bias * threshold).astype(np.int64),
                 stride=(1, 1),
                 padding=((0, 0), (0, 0)),
                 dilation=(1, 1),
                 groups=1,
-                ceiling=THRESHOLD,
+                ceiling=threshold,
             ),
         ),
-        threshold=THRESHOLD,
+        threshold=threshold,
         mode="on-off",
     )
 

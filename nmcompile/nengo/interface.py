@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nmcompile.backends.emulator.plastic import Plastic
 from nmcompile.backends.emulator.stepper import Stepper
+from nmcompile.chip.arithmetic import WEIGHT_SHIFT
 from nmcompile.chip.program import Program
 from nmcompile.errors import ModelError
 from nmcompile.nengo.model import host_spikes, translate
@@ -92,6 +93,7 @@ class EmulatorInterface:
         self._stepper: Stepper | None = Stepper(
             program, NengoDraws(self.seed, noisy or learns), fine=lost_bits(program)
         )
+        self._drawn = self._stepper.compartments if noisy or learns else 0
         self._first = translation.first_compartment
         self._errors = np.zeros(self._stepper.compartments, np.int64)
         self._learning = _learning_blocks(model)
@@ -153,7 +155,7 @@ class EmulatorInterface:
         """Advance by some steps."""
         if self._stepper is None:
             raise SimulationError("the emulator is closed")
-        at_once = max(1, RECORDED // max(1, len(self._probed)))
+        at_once = max(1, RECORDED // max(1, len(self._probed), self._drawn))
         while steps > 0:
             count = min(steps, at_once)
             self._run(self._stepper, count)
@@ -228,7 +230,7 @@ def lost_bits(program: Program) -> int:
     for core in program.cores:
         form = core.blocks.format[core.learning.block]
         lowest = min(lowest, int(core.formats.exponent[form].min(initial=0)))
-    return -lowest
+    return min(-lowest, WEIGHT_SHIFT)
 
 
 def _learning_blocks(model: Any) -> dict[Any, int]:

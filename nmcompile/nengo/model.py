@@ -176,7 +176,12 @@ def host_spikes(inputs: dict[Any, int], steps: range) -> list[NDArray[np.int64]]
     for t in steps:
         parts = [np.zeros(0, np.int64)]
         for each, first in inputs.items():
-            if t >= 2:
-                parts.append(first + np.asarray(each.spike_idxs(t - 1), np.int64))
+            sent = np.asarray(each.spike_idxs(t - 1) if t >= 2 else [], np.int64)
+            if len(sent) and not 0 <= sent.min() <= sent.max() < each.n_neurons:
+                raise ModelError(
+                    f"an input of {each.n_neurons} neurons sends spikes of neurons {sent.min()} to "
+                    f"{sent.max()} in step {t - 1}"
+                )
+            parts.append(first + sent)
         arriving.append(np.concatenate(parts))
     return arriving

@@ -8,7 +8,7 @@ import nengo_loihi
 from nengo.utils.progress import Progress, ProgressTracker, get_default_progressbar
 from nengo_loihi.simulator import StepRunner
 
-from nmcompile.errors import ModelError, UsageError
+from nmcompile.errors import UsageError
 from nmcompile.nengo.interface import EmulatorInterface
 
 #: Steps between two moves of the progress bar.
@@ -36,8 +36,8 @@ class Simulator(nengo_loihi.Simulator):  # type: ignore[misc]
     ------
     UsageError
         A target other than "sim".
-    ModelError
-        The network has no ensembles on the chip.
+    BuildError
+        nengo-loihi's own, for what it cannot build.
     """
 
     def __init__(
@@ -59,23 +59,15 @@ class Simulator(nengo_loihi.Simulator):  # type: ignore[misc]
                 "nengo_loihi.Simulator"
             )
         self.progress_bar = get_default_progressbar() if progress_bar is True else progress_bar
-        try:
-            super().__init__(
-                network,
-                dt=dt,
-                seed=seed,
-                model=model,
-                precompute=precompute,
-                target="sim",
-                remove_passthrough=remove_passthrough,
-            )
-        except IndexError:
-            if len(self.model.blocks):
-                raise
-            raise ModelError(
-                f"{network}: none of its ensembles is on the chip, so there is nothing to "
-                "emulate; use nengo.Simulator, or set on_chip to True for some"
-            ) from None
+        super().__init__(
+            network,
+            dt=dt,
+            seed=seed,
+            model=model,
+            precompute=precompute,
+            target="sim",
+            remove_passthrough=remove_passthrough,
+        )
         theirs = self.sims["emulator"]
         self.closed = True
         self.sims["emulator"] = EmulatorInterface(self.model, seed=theirs.seed)

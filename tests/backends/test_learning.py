@@ -27,6 +27,7 @@ from nmcompile.chip.core import (
 )
 from nmcompile.chip.program import Encoder, HostConv, Injection, Layer, Program, ReadOut
 from nmcompile.chip.verify import faults
+from nmcompile.errors import DataError
 from nmcompile.hardware import load_hardware
 
 SOURCES, TARGETS, STEPS = 7, 6, 40
@@ -256,6 +257,52 @@ def test_impossible_rules_are_found(change: dict[str, list[int]], words: str) ->
         faults(replace(program, cores=(program.cores[0], broken)), load_hardware("loihi1"))
     )
     assert any(words in text for text in found), found
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "words"),
+    [
+        ("formats", "sign_mode", 3, "has sign mode 3 and 8 weight bits; what learns needs mode 1"),
+        ("formats", "weight_bits", 1, "has sign mode 1 and 1 weight bits"),
+        ("synapses", "mantissa", -256, "has mantissas beyond ±254, where learning ends"),
+        ("synapses", "target", 0, "has two synapses onto one compartment"),
+        ("input_axons", "kind", 16, "axons of kind 16 and 1 atoms; one discrete axon"),
+        ("input_axons", "block", 0, "has 0 axons of kind 0"),
+        ("blocks", "start", 0, "one discrete axon, one atom and synapses of its own"),
+    ],
+)
+def test_blocks_that_cannot_learn_are_found(
+    table: str, column: str, value: int, words: str
+) -> None:
+    program = learning_program(0)
+    old = getattr(program.cores[1], table)
+    changed = replace(old, **{column: np.full_like(getattr(old, column), value)})
+    cores = (program.cores[0], replace(program.cores[1], **{table: changed}))
+    found = list(faults(replace(program, cores=cores), load_hardware("loihi1")))
+    assert any(words in text for text in found), found
+
+
+def test_what_is_not_there_is_refused() -> None:
+    stepper = Stepper(learning_program(0))
+    none = np.zeros(0, np.int64)
+    with pytest.raises(DataError, match="host neuron 1 is not there; they count from 0 to 0"):
+        stepper.run([none, np.array([0, 1])])
+    with pytest.raises(DataError, match="host neuron -1 is not there"):
+        stepper.run([np.array([-1])])
+    with pytest.raises(DataError, match="probed compartment 13 is not there"):
+        stepper.run([none], probed=np.array([13]))
+    with pytest.raises(DataError, match="errors up to 128: one a compartment, 13, is needed"):
+        stepper.run([none], np.full(13, 128))
+    assert stepper.step_number == 0
+    assert stepper.run([]).spikes.shape == (0, 13)
+
+
+def test_a_neuron_of_the_host_may_send_many_spikes_a_step() -> None:
+    program = learning_program(0)
+    weight = int(program.cores[1].synapses.mantissa[SOURCES * TARGETS]) << 3
+    once, often = Stepper(program), Stepper(program)
+    one, many = once.run([np.array([0])]), often.run([np.zeros(3, np.int64)])
+    assert many.u[0, SOURCES] - one.u[0, SOURCES] == 2 * weight * 64 != 0
 
 
 def test_a_core_learns_whole_or_not_at_all() -> None:

@@ -54,7 +54,7 @@ def samples(seed: int) -> np.ndarray:
 
 
 def noisy(program: Program) -> Program:
-    """Noise on every compartment, on the current of some cores and the voltage of none."""
+    """Noise on the current of every compartment."""
     return replace(
         program,
         cores=tuple(

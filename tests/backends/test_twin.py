@@ -44,6 +44,7 @@ def assert_equal_traces(program: Program, x: np.ndarray, seed: int = 0) -> None:
             wanted = chip.trace(probe.layer, probe.quantity)
             assert np.array_equal(ours, wanted), f"{probe} differs in step {step}"
     assert sum(result.overflows.values()) == chip.overflows
+    assert int(result.synaptic_events[0]) == chip.events
 
 
 OPTIONS = [

@@ -64,6 +64,16 @@ def learning_finely() -> Made:
     return Made(made.network, made.probes, prepare)
 
 
+def learning_finest() -> Made:
+    """PES with the lowest exponent that nengo-loihi takes."""
+
+    def prepare(model: nengo_loihi.builder.Model) -> None:
+        model.pes_wgt_exp = -7
+
+    made = learning()
+    return Made(made.network, made.probes, prepare)
+
+
 def noisy() -> Made:
     """Noise on the membranes of the neurons that decode."""
 
@@ -130,6 +140,7 @@ NETWORKS: dict[str, Callable[[], Made]] = {
     "passive": passive,
     "learning": learning,
     "learning finely": learning_finely,
+    "learning finest": learning_finest,
     "noise": noisy,
     "convolution, channels last": lambda: convolution(True),
     "convolution, channels first": lambda: convolution(False),

@@ -135,6 +135,37 @@ def test_overflows_warn_or_raise_as_in_its_namesake(strict: bool) -> None:
                 sim.run_steps(4)
 
 
+def test_spikes_of_one_neuron_may_come_several_times_a_step() -> None:
+    found = []
+    for kind in (EmulatorInterface, Theirs):
+        made = model(3)
+        (source,) = made.inputs
+        source.spikes = {t: [0] * 400 + [1, 1] for t in range(1, STEPS)}
+        with kind(made, seed=0) as sim:
+            with pytest.warns(UserWarning, match="Overflow in q0"):
+                sim.run_steps(STEPS)
+            found.append([sim.collect_probe_output(probe) for probe in made.probes])
+    for ours, theirs in zip(*found, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_spikes_of_a_neuron_that_is_not_there_are_refused() -> None:
+    made = model()
+    (source,) = made.inputs
+    source.spikes = {1: [5]}
+    sim = EmulatorInterface(made)
+    with pytest.raises(ModelError, match="an input of 5 neurons sends spikes of neurons 5"):
+        sim.run_steps(3)
+
+
+def test_synapses_beyond_their_block_are_refused() -> None:
+    made = model()
+    made.blocks[list(made.blocks)[1]] = 1
+    list(made.blocks)[1].synapses[0].indices[1][0, 0] = 9
+    with pytest.raises(ModelError, match="synapses reach compartments 0 to 13, it has 8"):
+        EmulatorInterface(made)
+
+
 def test_floats_are_refused() -> None:
     with pytest.raises(ModelError, match="not discretised, and the chip has integers only"):
         EmulatorInterface(model(discretize=False))

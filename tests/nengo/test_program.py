@@ -64,7 +64,9 @@ def unlabelled() -> nengo.Network:
         nengo.Connection(nengo.Node(np.zeros(1)), ensembles[0])
         for first, second in pairwise(ensembles):
             nengo.Connection(first, second, function=np.square)
-        nengo.Connection(ensembles[0].neurons, ensembles[2].neurons, transform=np.full((20, 20), 1e-3))
+        nengo.Connection(
+            ensembles[0].neurons, ensembles[2].neurons, transform=np.full((20, 20), 1e-3)
+        )
         nengo.Probe(ensembles[2])
     return made
 
@@ -205,6 +207,7 @@ def test_the_command_line_builds_from_a_python_file(
         ("net.py:number", "number is a int, not a nengo.Network"),
         ("other.py:model", "there is no such file"),
         ("bad.py:model", "it fails with ZeroDivisionError"),
+        ("ends.py:model", "it fails with SystemExit"),
     ],
 )
 def test_a_python_file_that_gives_no_network_is_named(
@@ -212,8 +215,32 @@ def test_a_python_file_that_gives_no_network_is_named(
 ) -> None:
     (tmp_path / "net.py").write_text(SOURCE)
     (tmp_path / "bad.py").write_text("1 / 0")
+    (tmp_path / "ends.py").write_text("raise SystemExit(0)")
     assert main(["build", str(tmp_path / name), "-o", str(tmp_path / "net.nmc")]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_a_python_file_finds_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "parts.py").write_text(SOURCE)
+    (tmp_path / "net.py").write_text("from parts import model")
+    assert nmcompile.build(f"{tmp_path / 'net.py'}:model").manifest["network"] == "product"
+
+
+def test_inputs_drive_neurons_directly() -> None:
+    with nengo.Network(seed=1, label="direct") as made:
+        source = nengo.Node(np.zeros(3), label="source")
+        neurons = nengo.Ensemble(3, 1, gain=np.ones(3), bias=np.zeros(3)).neurons
+        nengo.Connection(source, neurons, transform=3 * np.eye(3))
+        nengo.Probe(neurons)
+    program = to_program(made, steps=200, input_range=1e6)
+    assert np.abs(program.encoder.layers[0].weights).max() < 2**31 - 1
+    scores = (
+        nmcompile.Emulator()
+        .load(to_program(made, steps=200))
+        .run(np.array([[0.0, 0.5, 1.0]], np.float32))
+        .scores[0]
+    )
+    assert scores[0] <= scores[1] < scores[2]
 
 
 def test_options_without_effect_are_refused() -> None:

@@ -9,10 +9,11 @@ import nengo
 import nengo_loihi
 import numpy as np
 import pytest
+from nengo.exceptions import BuildError
 from nengo.utils.progress import TerminalProgressBar
 from nengo_loihi.builder import Model
 
-from nmcompile.errors import ModelError, UsageError
+from nmcompile.errors import UsageError
 from nmcompile.nengo import Simulator
 from tests.nengo.networks import NETWORKS, Made, passive
 
@@ -94,7 +95,7 @@ def test_other_targets_are_nengo_loihis_own() -> None:
 def test_a_network_without_a_chip_says_so() -> None:
     with nengo.Network() as network:
         nengo.Probe(nengo.Node(1.0))
-    with pytest.raises(ModelError, match="none of its ensembles is on the chip"):
+    with pytest.raises(BuildError, match="No neurons marked for execution on-chip"):
         Simulator(network)
 
 

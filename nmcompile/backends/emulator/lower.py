@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from nmcompile.backends.emulator.compiled import kernel
 from nmcompile.backends.emulator.fanout import (
-    SHORT_RUN,
-    WHOLE_RUN,
     Fanout,
     Hops,
     fused_fanouts,
     pieces,
     plain_fanout,
 )
+from nmcompile.backends.emulator.fuse import SHORT_RUN, WHOLE_RUN
 from nmcompile.backends.emulator.plastic import Plastic, lower_learning, row_sources
 from nmcompile.backends.emulator.rows import Rows, block_rows, ranges
 from nmcompile.chip import arithmetic
@@ -126,8 +125,17 @@ def lower(program: Program) -> Lowered:
     return lower_with_learning(program)[0]
 
 
-def lower_with_learning(program: Program, fine: int = 0) -> tuple[Lowered, Learning | None]:
-    """Flat arrays for a whole Program and its learning; None where nothing learns."""
+def lower_with_learning(
+    program: Program, fine: int = 0, *, once: bool = True
+) -> tuple[Lowered, Learning | None]:
+    """Flat arrays for a whole Program and its learning; None where nothing learns.
+
+    Parameters
+    ----------
+    fine : bits below the chip's unit that accumulators keep
+    once : whether a neuron of the host sends one spike a step at most, so that what can overflow
+        is known
+    """
     cores = program.cores
     place, offsets = places(program), core_offsets(program)
     rows = block_rows(cores, fine)
@@ -159,7 +167,7 @@ def lower_with_learning(program: Program, fine: int = 0) -> tuple[Lowered, Learn
         ]
     )
     largest = _largest_inputs(fanouts, weights, len(place))
-    narrow = not rows.places and not fine and int(largest.max(initial=0)) <= 0x7FFF
+    narrow = once and not rows.places and not fine and int(largest.max(initial=0)) <= 0x7FFF
     lowered = Lowered(
         segments=_segments(program, place, bias, largest if narrow else None),
         fanout=fanouts[0],

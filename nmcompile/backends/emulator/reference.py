@@ -81,6 +81,11 @@ class ReferenceChip:
     program : to run
     x : one sample, of the Program's input shape
     seed : of the chip's noise and of stochastic rounding
+
+    Attributes
+    ----------
+    step_number : steps done
+    overflows, events : registers that wrapped around, and weights other than 0 that were added
     """
 
     def __init__(self, program: Program, x: FloatArray, seed: int = 0) -> None:
@@ -88,6 +93,7 @@ class ReferenceChip:
         self.seed = seed
         self.step_number = 0
         self.overflows = 0
+        self.events = 0
         self.cores = [
             CoreState(
                 [CompartmentState() for _ in range(len(core.compartments))],
@@ -236,6 +242,7 @@ class ReferenceChip:
         for k in range(start, start + length):
             step = self.step_number + 1 + int(core.synapses.delay[k])
             weight = arithmetic.weight(state.mantissas[k], exponent)
+            self.events += weight != 0
             state.arriving[step][base + int(core.synapses.target[k])] += weight
 
     def _encoder_spikes(self) -> Iterator[int]:

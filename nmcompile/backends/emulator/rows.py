@@ -26,7 +26,7 @@ class Rows:
     Attributes
     ----------
     run_start : (rows + 1,) number of each row's first run
-    synapses : (rows,) how many synapses they hold
+    synapses : (rows,) how many synapses they hold with a weight other than 0
     first_row : for each core, (blocks + 1,) number of each block's first row
     target, length, first, delay : (runs,) weights[first:first + length] go to the compartments
         from `target` on, counted from an axon's base, `delay` steps later than otherwise
@@ -128,7 +128,7 @@ def _core_rows(core: Core, fine: int) -> Rows:
     run_start = np.searchsorted(first, rows).astype(np.int64)
     return Rows(
         run_start=run_start,
-        synapses=np.diff(np.append(0, np.cumsum(held))[run_start]),
+        synapses=np.diff(np.append(0, np.cumsum(weights != 0))[rows]),
         first_row=[np.append(0, np.cumsum(blocks.atoms, dtype=np.int64))],
         target=target[first].astype(np.int64),
         length=span,

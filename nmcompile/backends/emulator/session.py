@@ -76,7 +76,11 @@ class EmulatorSession:
         return int(np.clip(BATCH_BYTES // max(per_sample, 1), 1, 1024))
 
     def run(
-        self, inputs: FloatArray, steps: int | None = None, probes: Sequence[Probe] = ()
+        self,
+        inputs: FloatArray,
+        steps: int | None = None,
+        probes: Sequence[Probe] = (),
+        first: int | None = None,
     ) -> Result:
         """Run samples.
 
@@ -85,6 +89,7 @@ class EmulatorSession:
         inputs : (samples, *input shape), values as the model takes them
         steps : time steps per sample, filling of the pipeline included; None for the Program's
         probes : what to record
+        first : number of the first sample, on which its noise depends; goes on counting if None
 
         Raises
         ------
@@ -96,6 +101,8 @@ class EmulatorSession:
         steps = self.program.steps if steps is None else steps
         if steps < 1:
             raise UsageError(f"--steps {steps}: at least one step is needed")
+        if first is not None:
+            self.samples_run = first
         self._warn_inputs(inputs)
         begin = time.perf_counter()
         parts = [

@@ -17,7 +17,9 @@ from nmcompile.backends.emulator.compiled import kernel
 from nmcompile.backends.emulator.draws import Draws, KeyedDraws
 from nmcompile.backends.emulator.learning import Learner
 from nmcompile.backends.emulator.lower import lower_with_learning
+from nmcompile.chip.arithmetic import ERROR_MAX
 from nmcompile.chip.program import Program
+from nmcompile.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ class Stepper:
         self.program = program
         self.step_number = 0
         self.draws: Draws = draws or KeyedDraws(0)
-        self._lowered, self._learning = lower_with_learning(program, fine)
+        self._lowered, self._learning = lower_with_learning(program, fine, once=False)
         self.learner = None if self._learning is None else Learner(self._learning.plastic)
         self._run = kernel(kernels, "run_steps")
         self._deliver = kernel(kernels, "deliver")
@@ -90,12 +92,18 @@ class Stepper:
         Parameters
         ----------
         spikes : for each step, numbers of the encoder neurons whose spikes arrive in it; the host
-            sent them the step before
+            sent them the step before, and may have sent one several times
         errors : (compartments,) errors for learning, -127..127, during these steps; none if None
         probed : (probed,) compartments to record; all if None
         quantities : which of "spikes", "u" and "v" to record; the others stay without width
+
+        Raises
+        ------
+        DataError
+            A neuron or compartment that is not there, or errors beyond -127..127.
         """
         probed = np.arange(self.compartments) if probed is None else probed
+        self._check(spikes, errors, probed)
         widths = {name: len(probed) if name in quantities else 0 for name in ("spikes", "u", "v")}
         record = Record(
             np.zeros((len(spikes), widths["spikes"]), np.bool_),
@@ -132,6 +140,29 @@ class Stepper:
                 self._learning.axon_of_run,
             )
         return record
+
+    def _check(
+        self,
+        spikes: Sequence[NDArray[Any]],
+        errors: NDArray[np.int64] | None,
+        probed: NDArray[np.int64],
+    ) -> None:
+        """Raise where an index or error is out of range, since kernels trust them."""
+        for what, values, size in (
+            ("host neuron", spikes, len(self._lowered.host_fanout.spans)),
+            ("probed compartment", [probed], self.compartments),
+        ):
+            for each in values:
+                if len(each) and not 0 <= np.min(each) <= np.max(each) < size:
+                    bad = int(np.min(each) if np.min(each) < 0 else np.max(each))
+                    raise DataError(f"{what} {bad} is not there; they count from 0 to {size - 1}")
+        if errors is not None and (
+            len(errors) != self.compartments or np.abs(errors).max(initial=0) > ERROR_MAX
+        ):
+            raise DataError(
+                f"{len(errors)} errors up to {np.abs(errors).max(initial=0)}: one a compartment, "
+                f"{self.compartments}, is needed, of -{ERROR_MAX} to {ERROR_MAX}"
+            )
 
     def _advance(
         self,
