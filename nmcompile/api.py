@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,10 @@ def build(
     place = parse_target(target)
     sha256 = None
     if isinstance(model, (str, Path)) and is_python(model):
-        importlib.import_module("nmcompile.nengo")  # First, to say it in one sentence if it lacks.
+        with warnings.catch_warnings():
+            # First, to say it in one sentence if it lacks; what it mends helps nobody here.
+            warnings.simplefilter("ignore")
+            importlib.import_module("nmcompile.nengo")
         model, sha256 = read_object(model)
     if is_nengo(model):
         if dump_ir is not None:
@@ -95,27 +99,33 @@ def _build_nengo(
     from nmcompile.nengo import to_program
 
     default = checked_options(steps=chosen.steps, dt=chosen.dt)
+    given = {**chosen.model_dump(), **chosen.neuron.model_dump()}
+    usual = {**default.model_dump(), **default.neuron.model_dump()}
     changed = [
-        name.replace("_", "-")
-        for name, value in chosen.model_dump().items()
-        if value != default.model_dump()[name]
+        name.replace("_", "-") for name in given if name != "neuron" and given[name] != usual[name]
     ]
     if changed:
         raise UsageError(
-            f"option {changed[0]} has no effect on a Nengo network, whose neurons and weights "
+            f"{', '.join(changed)}: no effect on a Nengo network, whose neurons and weights "
             "nengo-loihi chooses; leave it out, and set it in the network"
         )
     data = load_data(calibrate).x if isinstance(calibrate, (str, Path)) else calibrate
     if data is not None and not np.size(data):
         raise DataError("the calibration data holds no samples; give at least one")
-    return to_program(
+    program = to_program(
         model,
         target,
         steps=chosen.steps,
         dt=chosen.dt or NENGO_DT,
-        input_range=None if data is None else float(np.abs(_numbers(data)).max()),
+        input_range=None if data is None else float(np.abs(_numbers(data)).max()) or None,
         sha256=sha256,
     )
+    if data is not None and np.shape(data)[1:] != program.encoder.input_shape:
+        raise DataError(
+            f"calibration samples have shape {np.shape(data)[1:]}, the network takes "
+            f"{program.encoder.input_shape}"
+        )
+    return program
 
 
 def _numbers(values: object) -> FloatArray:

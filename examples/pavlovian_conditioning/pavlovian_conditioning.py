@@ -157,6 +157,7 @@ def draw(runs: list[Run], path: Path) -> None:
         for axis, part in zip(column, parts, strict=True):
             axis.plot(each.time, each.values[part], linewidth=0.8)
             axis.axvspan(*LEARNING, color="0.93", zorder=0)
+        column[0].legend([f"dimension {k}" for k in range(DIMENSIONS)], loc="upper right")
         column[-1].set_xlabel("time in s; learning where grey")
     for axis, part in zip(axes[:, 0], parts, strict=True):
         axis.set_ylabel(part)

@@ -111,7 +111,7 @@ def draw(runs: list[Run], path: Path) -> None:
         for part in ("stimulus", "pre", "post"):
             column[0].plot(each.time, each.values[part], label=part, linewidth=0.8)
         column[0].set_title(f"{each.name}, {each.seconds:.1f} s")
-        column[0].legend(loc="lower left")
+        column[0].legend(loc="lower right")
         column[1].plot(each.time, each.values["error"], color="black", linewidth=0.8)
         column[1].set_xlabel("time in s")
     axes[0, 0].set_ylabel("decoded value")

@@ -324,6 +324,9 @@ def _layer_faults(program: Program) -> Iterator[str]:
     names = [program.encoder.name, *(layer.name for layer in program.layers)]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"two layers are called {name!r}"
+    for name in names:
+        if not name or not name.isprintable():
+            yield f"a layer is called {name!r}, which cannot be printed"
     for layer in program.layers:
         if not (0 < layer.amplitude < float("inf") and 0 < layer.voltage_scale < float("inf")):
             yield (

@@ -54,12 +54,15 @@ def run(
         "target": result.target,
         "seconds": result.seconds,
         "answers": result.answers.tolist(),
+        "scores": result.scores.tolist(),
         "spikes_per_sample": {name: float(each.mean()) for name, each in result.spikes.items()},
         "overflows": dict(result.overflows),
     }
+    # Arrays of their own in the file.
+    meta = {name: value for name, value in summary.items() if name not in ("answers", "scores")}
     if output is not None:
         arrays: dict[str, Any] = {
-            "meta": np.array(json_module.dumps({**summary, "program": str(program_path)})),
+            "meta": np.array(json_module.dumps({**meta, "program": str(program_path)})),
             "scores": result.scores,
             "answers": result.answers,
             "synaptic_events": result.synaptic_events,

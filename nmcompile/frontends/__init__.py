@@ -30,6 +30,16 @@ def load(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> Source:
     """
     from nmcompile.frontends import keras
 
+    path, colon, _ = str(source).rpartition(":")
+    if (
+        isinstance(source, str | Path)
+        and colon
+        and not Path(source).exists()
+        and Path(path).exists()
+    ):
+        raise ModelError(f"{path}: only a Python file, FILE.py, holds networks by name")
+    if isinstance(source, str | Path) and str(source).endswith(".py"):
+        raise ModelError(f"{source}: name the network in it, as {source}:NAME")
     if isinstance(source, str | Path):
         return keras.load_file(Path(source), max_bytes)
     if keras.is_model(source):

@@ -9,6 +9,7 @@ import hashlib
 import runpy
 import sys
 from pathlib import Path
+from traceback import extract_tb
 
 from nmcompile.errors import ModelError
 
@@ -43,11 +44,15 @@ def read_object(source: str | Path) -> tuple[object, str]:
     try:
         found = runpy.run_path(path, run_name=Path(path).stem)
     except (Exception, SystemExit) as error:
-        raise ModelError(f"{path}: it fails with {type(error).__name__}: {error}") from error
+        lines = [each.lineno for each in extract_tb(error.__traceback__) if each.filename == path]
+        where = f" in line {lines[-1]}" if lines else ""
+        raise ModelError(f"{path}: it fails{where} with {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
     if name not in found:
         raise ModelError(f"{path}: it defines no {name!r}; name the network as {path}:NAME")
     if not is_nengo(found[name]):
-        raise ModelError(f"{path}: {name} is a {type(found[name]).__name__}, not a nengo.Network")
+        raise ModelError(
+            f"{path}: {name} is of type {type(found[name]).__name__}, not a nengo.Network"
+        )
     return found[name], hashlib.sha256(Path(path).read_bytes()).hexdigest()

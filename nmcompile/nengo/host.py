@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nmcompile.chip.program import INPUT_LIMIT, Encoder, HostConv
 from nmcompile.errors import Obstacle
-from nmcompile.nengo.model import plain_label
+from nmcompile.nengo.model import ENCODERS, plain_label
 
 #: What an encoder neuron's voltage counts to, fine enough for weights on 16-bit inputs.
 THRESHOLD = 1 << 30
@@ -53,7 +53,17 @@ class Input:
 
 def obstacles(network: Any, model: Any) -> list[Obstacle]:
     """Every part of a network that a Program cannot hold."""
-    return [*_host_objects(network, model), *_connections(network, model), *_probes(model)]
+    found = [*_host_objects(network, model), *_connections(network, model), *_probes(model)]
+    if not found and not inputs(network):
+        found.append(
+            Obstacle(
+                str(model.label or "network"),
+                "Network",
+                "has no node that gives input, so there are no samples",
+                _SIMULATOR,
+            )
+        )
+    return found
 
 
 def inputs(network: Any) -> list[Input]:
@@ -96,7 +106,7 @@ def encoder(
     steepest = float(np.abs(weights).max(initial=0)) / scale
     threshold = int(THRESHOLD / max(1.0, steepest))
     return Encoder(
-        name="encoder",
+        name=ENCODERS[0],
         input_shape=(size,),
         shape=(neurons,),
         input_scale=scale,
@@ -167,12 +177,14 @@ def _host_objects(network: Any, model: Any) -> Iterator[Obstacle]:
         elif obj in model.split.passthrough.to_remove:
             continue
         elif obj.output is None:
-            yield Obstacle(
-                name,
-                kind,
-                "takes values on the host",
-                "probe what is on the chip, or " + _SIMULATOR,
-            )
+            fed = [c.pre_obj for c in network.all_connections if c.post_obj is obj]
+            from_chip = any(model.split.on_chip(getattr(each, "ensemble", each)) for each in fed)
+            if from_chip:
+                why, remedy = "takes values on the host", "probe what is on the chip, or "
+            else:
+                why = "passes inputs on, on the host"
+                remedy = "connect the input to the ensembles behind it instead, or "
+            yield Obstacle(name, kind, why, remedy + _SIMULATOR)
         elif not _is_input(obj):
             how = "a function" if callable(obj.output) else type(obj.output).__name__
             yield Obstacle(

@@ -85,6 +85,11 @@ class EmulatorInterface:
         self.closed = True
         self.seed = int(np.random.default_rng().integers(2**31 - 1)) if seed is None else seed
         self.t = 0
+        if not hasattr(model, "blocks"):
+            raise ModelError(
+                f"an object of type {type(model).__name__} is no nengo-loihi Model; for a network "
+                "use nmcompile.nengo.Simulator"
+            )
         translation = translate(model)
         program = translation.program
         self.inputs = translation.first_neuron

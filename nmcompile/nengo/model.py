@@ -18,6 +18,8 @@ from nmcompile.chip.program import Encoder, HostConv, Injection, Layer, Program,
 from nmcompile.errors import ModelError
 from nmcompile.nengo.blocks import Draft, add_output_axons, core, draft, ends
 
+#: Names that encoders have, and no layer.
+ENCODERS = ("encoder", "spikes")
 #: An encoder of spike inputs fires in every step at this current.
 UNIT = 1 << 14
 
@@ -108,9 +110,9 @@ def layer_names(blocks: Sequence[Any]) -> list[str]:
     """A short name for each block: its ensemble's, or ``PRE -> POST`` for a connection's."""
     names: list[str] = []
     for block in blocks:
-        label = plain_label(str(block.label or "block"))
+        label = plain_label(str(block.label or "")) or "block"
         name, count = label, 1
-        while name in names:
+        while name in names or name in ENCODERS:
             count += 1
             name = f"{label} {count}"
         names.append(name)
@@ -119,13 +121,16 @@ def layer_names(blocks: Sequence[Any]) -> list[str]:
 
 def plain_label(text: str) -> str:
     """What Nengo calls an object, without the signs around it and its address in memory."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
     text = re.sub(r"<Neurons of (<[^<>]*>)>", r"\1", text)
     text = re.sub(r"<(\w+) \(unlabeled\) at 0x[0-9a-f]+>", lambda m: m[1].lower(), text)
     text = re.sub(r"<\w+ (['\"])(.*?)\1>", r"\2", text)
     connection = re.match(r"<?Connection from (.*?) to (.*?)(?: computing .*)?>?$", text)
     if connection:
         text = f"{connection[1]} -> {connection[2]}"
-    return text.strip("<>").replace(":", " ")
+    if text.startswith("<") and text.endswith(">"):
+        text = text[1:-1]
+    return text.replace(":", " ").strip()
 
 
 def _injection(
@@ -149,7 +154,7 @@ def _injection(
 def _encoder(neurons: int) -> Encoder:
     """Input 0..1 is the share of steps in which a neuron fires."""
     return Encoder(
-        name="spikes",
+        name=ENCODERS[1],
         input_shape=(neurons,),
         shape=(neurons,),
         input_scale=float(UNIT),

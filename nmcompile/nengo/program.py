@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,13 +13,18 @@ import numpy as np
 from nengo_loihi.builder import Model
 from numpy.typing import NDArray
 
+from nmcompile.chip.arithmetic import DECAY_BITS
 from nmcompile.chip.program import Layer, Program, ReadOut
 from nmcompile.chip.verify import verify_program
-from nmcompile.errors import FitError, ModelError, UnsupportedError
+from nmcompile.errors import FitError, ModelError, UnsupportedError, UsageError
 from nmcompile.hardware import Target, parse_target
 from nmcompile.nengo.blocks import ends
 from nmcompile.nengo.host import encoder, inputs, obstacles
 from nmcompile.nengo.model import Translation, translate
+from nmcompile.passes.base import NmcompileWarning
+
+#: Longest time constants, a layer, after which a mean has forgotten the start.
+SETTLED = 5
 
 
 def to_program(
@@ -60,6 +67,10 @@ def to_program(
         It does not fit the target.
     """
     place = parse_target(target)
+    if not isinstance(steps, int) or steps < 1 or not dt > 0:
+        raise UsageError(f"{steps} steps of {dt} s cannot be run; give a whole number above 0")
+    if input_range is not None and not 0 < input_range < float("inf"):
+        raise UsageError(f"an input range of {input_range} is not above 0 and finite")
     if isinstance(network_or_model, Model):
         model, network = network_or_model, network_or_model.toplevel
     elif isinstance(network_or_model, nengo.Network):
@@ -104,13 +115,50 @@ def to_program(
             "passes": [
                 {
                     "name": "split",
-                    "changes": f"{len(program.layers)} blocks of nengo-loihi on the chip",
+                    "changes": f"on the chip: {len(program.layers)} of nengo-loihi's blocks",
                 }
             ],
         },
     )
     verify_program(program, place.hardware)
+    _warn(program, network)
     return program
+
+
+def _warn(program: Program, network: Any) -> None:
+    """Of too few steps for a mean, and of networks that are another one each time."""
+    settled = SETTLED * round(_slowest(program)) * max(layer.depth for layer in program.layers)
+    if program.steps < settled:
+        warnings.warn(
+            f"{program.steps} steps are few: scores are means over all of them, and the network "
+            f"takes about {settled} to settle, so they come out too small; use --steps {settled}",
+            NmcompileWarning,
+            stacklevel=3,
+        )
+    if network is not None and network.seed is None:
+        warnings.warn(
+            "the network has no seed, so it is another one each time that it is built; "
+            "give nengo.Network(seed=...) for equal files",
+            NmcompileWarning,
+            stacklevel=3,
+        )
+
+
+def _slowest(program: Program) -> float:
+    """The longest time constant of a current or voltage, in steps."""
+    full = 1 << DECAY_BITS
+    rates = [
+        rate
+        for core in program.cores
+        for rate in (*(core.profiles.decay_u + 1).tolist(), *core.profiles.decay_v.tolist())
+        if rate > 0
+    ]
+    return full / min(rates, default=full)
+
+
+def plain(text: str) -> str:
+    """Without addresses in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def _build(model: Any, network: Any) -> None:
@@ -120,8 +168,8 @@ def _build(model: Any, network: Any) -> None:
     except Exception as error:
         what = f"{type(error).__name__}: {error}".rstrip(": ")
         raise ModelError(
-            f"nengo-loihi cannot build {model.label or 'the network'} ({what}); run it with "
-            "nengo_loihi.Simulator to see where"
+            f"nengo-loihi cannot build {model.label or 'the network'} ({plain(what)}); what it "
+            "supports is in its documentation, and slices of ensembles behind connections are not"
         ) from error
 
 

@@ -31,6 +31,7 @@ class Simulator(nengo_loihi.Simulator):  # type: ignore[misc]
     target : "sim"; other targets are nengo-loihi's own
     progress_bar : True for Nengo's, or one of its progress bars
     remove_passthrough : whether nodes that only pass values on are built into the connections
+    hardware_options : of nengo-loihi, for boards; has no effect on an emulator
 
     Raises
     ------
@@ -39,6 +40,9 @@ class Simulator(nengo_loihi.Simulator):  # type: ignore[misc]
     BuildError
         nengo-loihi's own, for what it cannot build.
     """
+
+    #: In place before anything can fail, since nengo-loihi's destructor looks at it.
+    closed = True
 
     def __init__(
         self,
@@ -50,9 +54,8 @@ class Simulator(nengo_loihi.Simulator):  # type: ignore[misc]
         target: str | None = "sim",
         progress_bar: Any = None,
         remove_passthrough: bool = True,
+        hardware_options: Any = None,
     ) -> None:
-        # In place before anything can fail, since nengo-loihi's destructor looks at it.
-        self.closed = True
         if target not in (None, "sim"):
             raise UsageError(
                 f"target {target!r}: this simulator is the emulator, target 'sim'; for others use "
@@ -67,6 +70,7 @@ class Simulator(nengo_loihi.Simulator):  # type: ignore[misc]
             precompute=precompute,
             target="sim",
             remove_passthrough=remove_passthrough,
+            hardware_options=hardware_options,
         )
         theirs = self.sims["emulator"]
         self.closed = True

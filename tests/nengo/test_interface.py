@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nengo
 import numpy as np
 import pytest
 from nengo.exceptions import SimulationError
@@ -169,6 +170,11 @@ def test_synapses_beyond_their_block_are_refused() -> None:
 def test_floats_are_refused() -> None:
     with pytest.raises(ModelError, match="not discretised, and the chip has integers only"):
         EmulatorInterface(model(discretize=False))
+
+
+def test_a_network_is_refused() -> None:
+    with pytest.raises(ModelError, match="type Network is no nengo-loihi Model"):
+        EmulatorInterface(nengo.Network())
 
 
 def test_an_empty_model_is_refused() -> None:

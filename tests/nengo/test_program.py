@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import nengo
 import numpy as np
@@ -16,8 +18,16 @@ import nmcompile
 from nmcompile.backends.base import Probe
 from nmcompile.chip.file import program_bytes
 from nmcompile.cli.app import main
-from nmcompile.errors import FitError, ModelError, UnsupportedError, UsageError, VerifyError
+from nmcompile.errors import (
+    DataError,
+    FitError,
+    ModelError,
+    UnsupportedError,
+    UsageError,
+    VerifyError,
+)
 from nmcompile.nengo import Simulator, to_program
+from nmcompile.passes.base import NmcompileWarning
 from tests.nengo.networks import passive
 from tests.nengo.test_interface import STEPS, model
 
@@ -204,10 +214,11 @@ def test_the_command_line_builds_from_a_python_file(
     ("name", "words"),
     [
         ("net.py:missing", "it defines no 'missing'"),
-        ("net.py:number", "number is a int, not a nengo.Network"),
+        ("net.py:number", "number is of type int, not a nengo.Network"),
+        ("net.py", "net.py: name the network in it, as"),
         ("other.py:model", "there is no such file"),
-        ("bad.py:model", "it fails with ZeroDivisionError"),
-        ("ends.py:model", "it fails with SystemExit"),
+        ("bad.py:model", "it fails in line 1 with ZeroDivisionError"),
+        ("ends.py:model", "it fails in line 1 with SystemExit"),
     ],
 )
 def test_a_python_file_that_gives_no_network_is_named(
@@ -244,8 +255,71 @@ def test_inputs_drive_neurons_directly() -> None:
 
 
 def test_options_without_effect_are_refused() -> None:
-    with pytest.raises(UsageError, match="option weight-bits has no effect on a Nengo network"):
-        nmcompile.build(network(), weight_bits=4)
+    with pytest.raises(UsageError, match="weight-bits, tau-rc: no effect on a Nengo network"):
+        nmcompile.build(network(), weight_bits=4, neuron={"tau_rc": 0.1})
+    with pytest.raises(UsageError, match="--dump-ir writes the value after each pass"):
+        nmcompile.build(network(), dump_ir=Path("x"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps": 2.5}, "2.5 steps of 0.001 s"),
+        ({"steps": 0}, "0 steps"),
+        ({"dt": 0.0}, "32 steps of 0.0 s"),
+        ({"input_range": -1.0}, "an input range of -1.0"),
+    ],
+)
+def test_impossible_values_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        to_program(network(), **options)
+
+
+def test_calibration_data_of_another_shape_are_refused() -> None:
+    with pytest.raises(DataError, match="calibration samples have shape .5,., the network takes"):
+        nmcompile.build(network(), calibrate=np.ones((3, 5)))
+    with pytest.raises(DataError, match="holds no samples"):
+        nmcompile.build(network(), calibrate=np.ones((0, 2)))
+
+
+def test_few_steps_and_networks_without_a_seed_are_warned_about() -> None:
+    made = network()
+    with pytest.warns(NmcompileWarning, match="20 steps are few.*use --steps [0-9]+"):
+        to_program(made, steps=20)
+    made.seed = None
+    with pytest.warns(NmcompileWarning, match="the network has no seed"):
+        to_program(made, steps=1000)
+    made.seed = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NmcompileWarning)
+        to_program(made, steps=1000)
+
+
+def test_a_layer_is_never_called_as_the_encoder() -> None:
+    with nengo.Network(seed=1) as made:
+        ensemble = nengo.Ensemble(20, 1, label="encoder")
+        other = nengo.Ensemble(20, 1, label="a\x1b[31m: b")
+        nengo.Connection(nengo.Node(np.zeros(1)), ensemble)
+        nengo.Connection(ensemble, other)
+        nengo.Probe(other)
+    names = [layer.name for layer in to_program(made).layers]
+    assert names == ["encoder 2", "a [31m  b", "encoder -> a [31m  b"]
+
+
+def test_a_network_without_inputs_is_refused() -> None:
+    with nengo.Network(label="alone") as made:
+        nengo.Probe(nengo.Ensemble(20, 1))
+    with pytest.raises(UnsupportedError, match="has no node that gives input"):
+        to_program(made)
+
+
+def test_inputs_through_a_passthrough_node_say_what_to_do() -> None:
+    with nengo.Network(label="array") as made:
+        array = nengo.networks.EnsembleArray(20, 2)
+        nengo.Connection(nengo.Node(np.zeros(2)), array.input)
+        nengo.Probe(array.ea_ensembles[0])
+    with pytest.raises(UnsupportedError, match="passes inputs on, on the host; connect the input"):
+        to_program(made)
 
 
 def test_calibration_data_set_the_range_of_inputs() -> None:

@@ -87,6 +87,13 @@ def test_a_progress_bar_is_shown_and_changes_nothing(monkeypatch: pytest.MonkeyP
     assert np.array_equal(sim.data[made.probes[0]], data(made, Simulator, seed=1)[0])
 
 
+def test_options_for_boards_are_taken_and_wrong_ones_refused() -> None:
+    with Simulator(passive().network, hardware_options={}) as sim:
+        assert not sim.closed
+    with pytest.raises(TypeError, match="unexpected keyword argument 'hardware'"):
+        Simulator(passive().network, hardware={})
+
+
 def test_other_targets_are_nengo_loihis_own() -> None:
     with pytest.raises(UsageError, match="target 'simreal': this simulator is the emulator"):
         Simulator(passive().network, target="simreal")

@@ -130,7 +130,8 @@ class EmulatorSession:
         per_sample = (seeds, values, host_spikes, layer_spikes, events, overflows)
 
         def run(share: slice) -> None:
-            for start in range(share.start, share.stop, ENCODED):
+            # Once at least, also without samples: that compiles the kernels.
+            for start in range(share.start, max(share.stop, share.start + 1), ENCODED):
                 part = slice(start, min(start + ENCODED, share.stop))
                 run_samples(
                     self._lowered,
@@ -175,8 +176,8 @@ class EmulatorSession:
         if beyond and "beyond" not in self._warned:
             self._warned.add("beyond")
             warnings.warn(
-                f"{beyond} input values beyond ±{limit:.4g} are clipped, since the calibration "
-                "data held none so large; scale inputs as they were, or calibrate with such data",
+                f"{beyond} input values beyond ±{limit:.4g} are clipped, since the Program was "
+                "built for none so large; scale inputs as they were, or calibrate with such data",
                 InputWarning,
                 stacklevel=3,
             )
