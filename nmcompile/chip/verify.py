@@ -9,10 +9,7 @@ import numpy as np
 
 from nmcompile.chip import arithmetic
 from nmcompile.chip.arithmetic import (
-    LEARN_FRACTION,
     MIXED,
-    TRACE_MAX,
-    TRACE_UNIT,
     learned_limit,
     mantissa_range,
     mantissa_step,
@@ -154,7 +151,7 @@ def _core_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
             yield f"{used} {RESOURCES[resource]}, the limit is {limit}"
     yield from _block_faults(core)
     yield from _input_faults(core, hardware)
-    yield from _learning_faults(core)
+    yield from _learning_faults(core, hardware)
 
 
 def _block_faults(core: Core) -> Iterator[str]:
@@ -224,19 +221,30 @@ def _input_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
             yield f"axon {numbers[-1]} cannot be named with {bits} bits"
 
 
-def _learning_faults(core: Core) -> Iterator[str]:
+def _learning_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
     """Blocks that learn against what their traces and rates allow."""
     table, blocks, axons = core.learning, core.blocks, core.input_axons
+    limits = hardware.learning
     if not len(table):
         return
     for what, values, low, high in (
         ("learning block", table.block, 0, len(blocks) - 1),
-        ("trace impulse", table.trace_impulse, 0, (TRACE_MAX + 1) * TRACE_UNIT - 1),
-        ("trace time constant", table.trace_tau, 1, 65535),
-        ("trace epoch", table.trace_epoch, 1, 63),
-        ("learning epoch", table.learn_epoch, 1, 63),
-        ("learning rate mantissa", table.rate_mantissa, -8, 7),
-        ("learning rate exponent", table.rate_exponent, -LEARN_FRACTION, 7),
+        ("trace impulse", table.trace_impulse, 0, limits.trace_impulse_max.value),
+        ("trace time constant", table.trace_tau, 1, limits.trace_tau_max.value),
+        ("trace epoch", table.trace_epoch, 1, limits.epoch_max.value),
+        ("learning epoch", table.learn_epoch, 1, limits.epoch_max.value),
+        (
+            "learning rate mantissa",
+            table.rate_mantissa,
+            limits.rate_mantissa_min.value,
+            limits.rate_mantissa_max.value,
+        ),
+        (
+            "learning rate exponent",
+            table.rate_exponent,
+            limits.rate_exponent_min.value,
+            limits.rate_exponent_max.value,
+        ),
     ):
         bad = np.flatnonzero((values < low) | (values > high))
         if len(bad):

@@ -111,6 +111,18 @@ class Axon(_Frozen):
     learning_slots: Limit
 
 
+class Learning(_Frozen):
+    """Register ranges of what learns by PES."""
+
+    trace_impulse_max: Limit
+    trace_tau_max: Limit
+    epoch_max: Limit
+    rate_mantissa_min: Limit
+    rate_mantissa_max: Limit
+    rate_exponent_min: Limit
+    rate_exponent_max: Limit
+
+
 class Energy(_Frozen):
     """Energy per event in picojoules."""
 
@@ -160,6 +172,7 @@ class HardwareModel(_Frozen):
     compartment: Compartment
     synapse: Synapse
     axon: Axon
+    learning: Learning
     energy_pj: Energy
     time_ns: Time
     boards: tuple[Board, ...] = Field(min_length=1)

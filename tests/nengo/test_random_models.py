@@ -137,3 +137,11 @@ def test_the_models_have_noise_and_learning_of_all_kinds() -> None:
         "learning at a negative exponent",
     }
     assert min(met.values()) >= 5
+
+
+def test_most_models_fire() -> None:
+    firing = [
+        max(float(each.any(axis=0).mean()) for each in states(EmulatorInterface, seed)[0][2::3])
+        for seed in range(FIRST_SEED, FIRST_SEED + 40)
+    ]
+    assert np.mean(np.array(firing) >= 0.05) > 0.8
