@@ -147,11 +147,18 @@ def fuzz(reference: Reference, programs: int, jobs: int, seed: int) -> Tally:
     return tally
 
 
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare with a reference on random Programs.")
     parser.add_argument("--reference", choices=REFERENCES, default="nengo-loihi")
-    parser.add_argument("--programs", type=int, default=1000)
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--programs", type=positive, default=1000)
+    parser.add_argument("--jobs", type=positive, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=1_000_000, help="the first one")
     asked = parser.parse_args()
     reference = REFERENCES[asked.reference]
