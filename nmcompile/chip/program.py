@@ -66,6 +66,30 @@ class Encoder:
     threshold: int
     mode: str
 
+    @classmethod
+    def passing(cls, name: str, neurons: int, *, input_scale: float, threshold: int) -> Encoder:
+        """Encoder of (neurons,) inputs whose currents are the scaled inputs themselves."""
+        return cls(
+            name=name,
+            input_shape=(neurons,),
+            shape=(neurons,),
+            input_scale=input_scale,
+            layers=(
+                HostConv(
+                    view=np.arange(neurons, dtype=np.int32).reshape(neurons, 1, 1),
+                    weights=np.ones((1, 1, 1, 1), np.int32),
+                    bias=np.zeros(neurons, np.int64),
+                    stride=(1, 1),
+                    padding=((0, 0), (0, 0)),
+                    dilation=(1, 1),
+                    groups=1,
+                    ceiling=threshold,
+                ),
+            ),
+            threshold=threshold,
+            mode="on",
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Injection(Table):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmcompile.chip.program import Encoder, HostConv, Injection, Layer, Program, ReadOut
+from nmcompile.chip.program import Encoder, Injection, Layer, Program, ReadOut
 from nmcompile.errors import ModelError
 from nmcompile.nengo.blocks import Draft, add_output_axons, core, draft, ends
 
@@ -153,26 +153,7 @@ def _injection(
 
 def _encoder(neurons: int) -> Encoder:
     """Input 0..1 is the share of steps in which a neuron fires."""
-    return Encoder(
-        name=ENCODERS[1],
-        input_shape=(neurons,),
-        shape=(neurons,),
-        input_scale=float(UNIT),
-        layers=(
-            HostConv(
-                view=np.arange(neurons, dtype=np.int32).reshape(neurons, 1, 1),
-                weights=np.ones((1, 1, 1, 1), np.int32),
-                bias=np.zeros(neurons, np.int64),
-                stride=(1, 1),
-                padding=((0, 0), (0, 0)),
-                dilation=(1, 1),
-                groups=1,
-                ceiling=UNIT,
-            ),
-        ),
-        threshold=UNIT,
-        mode="on",
-    )
+    return Encoder.passing(ENCODERS[1], neurons, input_scale=float(UNIT), threshold=UNIT)
 
 
 def host_spikes(inputs: dict[Any, int], steps: range) -> list[NDArray[np.int64]]:

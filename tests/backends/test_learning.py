@@ -25,7 +25,7 @@ from nmcompile.chip.core import (
     Synapses,
     Thresholds,
 )
-from nmcompile.chip.program import Encoder, HostConv, Injection, Layer, Program, ReadOut
+from nmcompile.chip.program import Encoder, Injection, Layer, Program, ReadOut
 from nmcompile.chip.verify import faults
 from nmcompile.errors import DataError
 from nmcompile.hardware import load_hardware
@@ -139,26 +139,7 @@ def layer(name: str, cores: np.ndarray, compartments: np.ndarray) -> Layer:
 
 
 def encoder() -> Encoder:
-    return Encoder(
-        name="host",
-        input_shape=(1,),
-        shape=(1,),
-        input_scale=1.0,
-        layers=(
-            HostConv(
-                view=np.zeros((1, 1, 1), np.int32),
-                weights=np.ones((1, 1, 1, 1), np.int32),
-                bias=np.zeros(1, np.int64),
-                stride=(1, 1),
-                padding=((0, 0), (0, 0)),
-                dilation=(1, 1),
-                groups=1,
-                ceiling=10,
-            ),
-        ),
-        threshold=10,
-        mode="on",
-    )
+    return Encoder.passing("host", 1, input_scale=1.0, threshold=10)
 
 
 def host_spikes(seed: int) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from wiring import connect, inject
 
 from nmcompile.chip.core import REGISTERS, TABLES
-from nmcompile.chip.program import Encoder, HostConv, Injection, Layer, Program, ReadOut
+from nmcompile.chip.program import Encoder, Injection, Layer, Program, ReadOut
 
 #: Spikes of an encoder neuron whose current is this come in every step.
 ENCODER_THRESHOLD = 1000
@@ -119,23 +119,4 @@ def _link(
 
 def _encoder(neurons: int) -> Encoder:
     """Passes the inputs on as currents."""
-    return Encoder(
-        name="encoder",
-        input_shape=(neurons,),
-        shape=(neurons,),
-        input_scale=1.0,
-        layers=(
-            HostConv(
-                view=np.arange(neurons, dtype=np.int32).reshape(neurons, 1, 1),
-                weights=np.ones((1, 1, 1, 1), np.int32),
-                bias=np.zeros(neurons, np.int64),
-                stride=(1, 1),
-                padding=((0, 0), (0, 0)),
-                dilation=(1, 1),
-                groups=1,
-                ceiling=ENCODER_THRESHOLD,
-            ),
-        ),
-        threshold=ENCODER_THRESHOLD,
-        mode="on",
-    )
+    return Encoder.passing("encoder", neurons, input_scale=1.0, threshold=ENCODER_THRESHOLD)

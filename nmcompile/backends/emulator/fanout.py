@@ -23,9 +23,9 @@ from nmcompile.errors import CompileError
 class Fanout(NamedTuple):
     """What a spike of each neuron sets off.
 
-    `spans` has a row (first run, end of runs, synapses behind them) for each neuron. A run is
-    (target, length, first, delay): weights[first:first + length] are added to the compartments
-    from `target` on, `delay` steps later than otherwise.
+    `spans` has a row for each neuron: first run, end of runs, and how many of their weights are
+    other than 0. A run is (target, length, first, delay): weights[first:first + length] are
+    added to the compartments from `target` on, `delay` steps later than otherwise.
     """
 
     spans: NDArray[np.int32]

@@ -100,10 +100,10 @@ def deliver(
 ) -> int:
     """Add the weights of spikes to the accumulators that take them in later steps.
 
-    Returns how many synapses were met. All spikes of a step share one call, since passing
-    the tables costs more than a spike. Unsigned indices let the additions vectorise; and runs of
-    `short` weights and more are filled up with zeros, so that their length is plainly a multiple
-    of the lanes and leaves no rest to add one by one.
+    Returns how many synapses with a weight other than 0 were met. All spikes of a step share one
+    call, since passing the tables costs more than a spike. Unsigned indices let the additions
+    vectorise; and runs of `short` weights and more are filled up with zeros, so that their length
+    is plainly a multiple of the lanes and leaves no rest to add one by one.
     """
     spans, runs = fanout.spans, fanout.runs
     ring = (len(accumulators) - RUN_LANES) // size
