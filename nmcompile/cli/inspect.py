@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,16 +15,27 @@ from nmcompile.cli.output import cores_text, print_json, print_pairs, print_tabl
 def inspect(
     program_path: ProgramPath,
     cores: Annotated[bool, typer.Option(help="List every core.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Also write a page that draws chips and cores (extra: report)."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show layers, cores, resources and formats of a Program."""
     from nmcompile.analysis.resources import core_bills, network_use
     from nmcompile.chip.program import Program
+    from nmcompile.files import check_writable
     from nmcompile.hardware import parse_target
     from nmcompile.ir.text import shape_text
 
+    if html is not None:
+        check_writable(html, program_path)
     program = Program.load(program_path)
     hardware = parse_target(program.target).hardware
+    if html is not None:
+        from nmcompile.analysis.map_page import write_map_page
+
+        write_map_page(html, program, hardware)
     uses = network_use(program, hardware)
     bills = core_bills(program, hardware)
     source = program.manifest.get("source", {})
@@ -64,6 +76,7 @@ def inspect(
             ("steps", f"{program.steps} of {program.dt_s * 1e3:g} ms"),
             ("encoder", f"{encoder.name}, {shape_text(encoder.shape)}, mode {encoder.mode}"),
             ("read-out", f"{program.read_out.kind} of {', '.join(program.read_out.layers)}"),
+            *([("page", str(html))] if html is not None else []),
         ],
     )
     print_table(
@@ -104,7 +117,7 @@ def inspect(
                     core.position,
                     owner.get(k, "-"),
                     bill.compartments,
-                    bill.synapse_words,
+                    bill.memory_words,
                     bill.input_axons,
                     bill.output_axon_slots,
                 )
