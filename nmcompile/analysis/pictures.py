@@ -38,7 +38,7 @@ COLOURS = (
 #: Resources of a core that are pictured, with their titles.
 PICTURED = {
     "compartments": "compartments",
-    "synapse_words": "synaptic memory",
+    "memory_words": "synaptic memory",
     "input_axons": "input axons",
     "output_axon_slots": "output axon slots",
 }

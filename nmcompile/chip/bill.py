@@ -14,7 +14,7 @@ from nmcompile.hardware import HardwareModel
 #: Field of a bill -> words for people.
 RESOURCES = {
     "compartments": "compartments",
-    "synapse_words": "64-bit words of synaptic memory",
+    "memory_words": "64-bit words of memory",
     "input_axons": "input axons",
     "output_axon_slots": "output axon slots",
     "profiles": "compartment profiles",
@@ -25,10 +25,13 @@ RESOURCES = {
 
 @dataclass(frozen=True)
 class Bill:
-    """How much of each of a core's resources is used."""
+    """How much of each of a core's resources is used.
+
+    `memory_words` counts synapses, and neurons too where a chip keeps both in one memory.
+    """
 
     compartments: int = 0
-    synapse_words: int = 0
+    memory_words: int = 0
     input_axons: int = 0
     output_axon_slots: int = 0
     profiles: int = 0
@@ -81,6 +84,11 @@ def bits_per_synapse(formats: Formats, k: int) -> int:
     return bits if formats.dense[k] else bits + int(formats.index_bits[k])
 
 
+def neuron_words(compartments: int, hardware: HardwareModel) -> int:
+    """Words that compartments take from the memory that they share with synapses."""
+    return compartments * hardware.core.words_per_compartment.value
+
+
 def axon_slots(kind: int, hardware: HardwareModel) -> int:
     """Slots that one output axon takes."""
     return hardware.axon.pop32_slots.value if kind == POP32 else 1
@@ -100,7 +108,7 @@ def core_bill(core: Core, hardware: HardwareModel) -> Bill:
     wide = int(np.count_nonzero(core.output_axons.kind == POP32))
     return Bill(
         compartments=len(core.compartments),
-        synapse_words=words,
+        memory_words=words + neuron_words(len(core.compartments), hardware),
         input_axons=len(core.input_axons)
         + len(core.learning) * (hardware.axon.learning_slots.value - 1),
         output_axon_slots=wide * axon_slots(POP32, hardware)

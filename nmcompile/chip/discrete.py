@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.chip.program import Encoder
-from nmcompile.ir.layers import Connection
+from nmcompile.ir.layers import USUAL_RATE, Connection
 from nmcompile.ir.nodes import FloatArray
 from nmcompile.ir.text import shape_text, table_text
 
@@ -48,6 +48,7 @@ class DiscreteLayer:
     voltage_scale : integer voltage units per unit of activation
     amplitude : activation that one spike per step stands for
     depth : steps until its first input arrives
+    rate : mean spikes of a neuron in a step, as expected
     """
 
     name: str
@@ -64,6 +65,7 @@ class DiscreteLayer:
     amplitude: float
     depth: int
     origin: tuple[str, ...] = ()
+    rate: float = USUAL_RATE
 
     @property
     def size(self) -> int:
@@ -77,6 +79,7 @@ class DiscreteGraph:
 
     Attributes
     ----------
+    encoder_rate : mean spikes of an encoder neuron in a step, as expected
     read_kind : "counts" or "voltage"
     read_layers, read_weights, read_bias : as in `chip.program.ReadOut`
     """
@@ -90,6 +93,7 @@ class DiscreteGraph:
     read_layers: tuple[str, ...]
     read_weights: FloatArray
     read_bias: FloatArray
+    encoder_rate: float = USUAL_RATE
 
     def layer(self, name: str) -> DiscreteLayer:
         """A layer by name."""

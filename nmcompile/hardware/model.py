@@ -58,7 +58,8 @@ class Core(_Frozen):
     """What one core's memories hold."""
 
     compartments: Limit
-    synapse_words: Limit
+    memory_words: Limit
+    words_per_compartment: Limit
     input_axons: Limit
     output_axon_slots: Limit
     profiles: Limit

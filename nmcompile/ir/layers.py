@@ -26,6 +26,9 @@ from nmcompile.ir.nodes import (
 )
 from nmcompile.ir.text import shape_text, table_text
 
+#: Spikes of a neuron in a step where nothing better is known.
+USUAL_RATE = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -106,6 +109,7 @@ class NeuronLayer:
     bias : (neurons,) float32 in units of the activation, per step
     place : "host_in" or "chip"
     depth : steps until its first input arrives; 0 for the encoder
+    rate : mean spikes of a neuron in a step, as expected
     """
 
     name: str
@@ -115,6 +119,7 @@ class NeuronLayer:
     place: str
     depth: int
     origin: tuple[str, ...] = ()
+    rate: float = USUAL_RATE
 
     @property
     def size(self) -> int:

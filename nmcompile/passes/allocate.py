@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,6 +9,8 @@ import numpy as np
 
 from nmcompile.chip.core import (
     DISCRETE,
+    POP16,
+    POP32,
     Blocks,
     Compartments,
     Core,
@@ -20,14 +21,14 @@ from nmcompile.chip.core import (
     Synapses,
     Thresholds,
 )
-from nmcompile.chip.discrete import DiscreteLayer
 from nmcompile.chip.program import Injection, Layer
-from nmcompile.chip.tiling import Tiling
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.text import table_text
+from nmcompile.mapper.cut import Cut, IntArray
+from nmcompile.mapper.entry import Filled, format_row, is_dense
+from nmcompile.mapper.problem import within_room
 from nmcompile.passes.base import Pass
-from nmcompile.passes.inputs import Inputs, numbered_axons
-from nmcompile.passes.partition import Partition
+from nmcompile.passes.partition import Partition, profile_row
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Allocation:
     def __str__(self) -> str:
         header = (
             "core",
-            "layer",
+            "pieces",
             "compartments",
             "formats",
             "blocks",
@@ -58,10 +59,11 @@ class Allocation:
             "in axons",
             "out axons",
         )
+        names = self.partition.core_names()
         rows = [
             (
                 number,
-                f"{layer}[{tile}]",
+                names[number],
                 len(core.compartments),
                 len(core.formats),
                 len(core.blocks),
@@ -69,17 +71,25 @@ class Allocation:
                 len(core.input_axons),
                 len(core.output_axons),
             )
-            for number, ((layer, tile), core) in enumerate(
-                zip(self.partition.cores(), self.cores, strict=True)
-            )
+            for number, core in enumerate(self.cores)
         ]
         name = self.partition.graph.name
         return f"cores of {name}, {len(self.injection)} injections\n{table_text(header, rows)}\n"
 
 
+@dataclass(frozen=True, eq=False)
+class _Arrivals:
+    """Input axons of one core and the pieces and populations that they come from; all (axons,)."""
+
+    kind: IntArray
+    source: IntArray
+    piece: IntArray
+    population: IntArray
+
+
 @dataclass(frozen=True)
 class Allocate(Pass[Partition, Allocation]):
-    """Reads tiles and what enters them; makes core tables, axons and the host's injections."""
+    """Reads pieces on cores; makes core tables, axons and the host's injections."""
 
     name: ClassVar[str] = "allocate"
     purpose: ClassVar[str] = "fill core tables: synaptic memory, input and output axons"
@@ -87,38 +97,41 @@ class Allocate(Pass[Partition, Allocation]):
     hardware: HardwareModel
 
     def run(self, value: Partition) -> Allocation:
-        first_core: dict[str, int] = {}
-        first_neuron: dict[str, int] = {}
-        cores = neurons = 0
-        for layer in value.graph.layers:
-            first_core[layer.name], first_neuron[layer.name] = cores, neurons
-            cores += value.tilings[layer.name].tiles
-            neurons += layer.size
-        drafts: list[Core] = []
-        out: list[list[tuple[int, int, int, int]]] = [[] for _ in range(cores)]
-        injected: list[tuple[int, int, int]] = []
-        for layer_name, tile in value.cores():
-            layer = value.graph.layer(layer_name)
-            number = len(drafts)
-            inputs = value.inputs[layer_name][tile]
-            core, axons = _core_inputs(inputs, value.tilings, self.hardware)
-            for axon, (source, population, kind) in enumerate(axons):
-                tiling = value.tilings[source]
-                if source == value.graph.encoder.name:
-                    injected.append((population, number, axon))
-                    continue
-                owner = tiling.owner(population)
-                local = population - int(tiling.first_population[owner])
-                out[first_core[source] + owner].append((kind, local, number, axon))
-            tiling = value.tilings[layer_name]
-            drafts.append(_with_neurons(core, layer, tiling, tile, first_neuron[layer_name]))
-        finished = tuple(_with_outputs(core, out[k]) for k, core in enumerate(drafts))
+        problem, cuts, packing = value.problem, value.choice.cuts, value.packing
+        names = [problem.encoder, *problem.layers]
+        first_neuron = dict(
+            zip(
+                problem.layers,
+                np.cumsum([0, *(layer.size for layer in value.graph.layers)]).tolist(),
+                strict=False,
+            )
+        )
+        members = {name: _members(cuts[name]) for name in problem.layers}
+        first_population = _first_populations(value)
+        cores: list[Core] = []
+        arrivals: list[_Arrivals] = []
+        for pieces in value.cores:
+            filled: list[tuple[int, Filled]] = []
+            for layer, piece in pieces:
+                start = int(packing.start[layer][piece])
+                for k in problem.into[layer]:
+                    source, target = (cuts[name] for name in problem.ends(k))
+                    split = value.choice.splits[k]
+                    filled.append((k, problem.links[k].fill(source, target, piece, split, start)))
+            core, arrival = _core_inputs(value, filled, names)
+            arrivals.append(arrival)
+            cores.append(
+                self._with_neurons(value, core, pieces, members, first_population, first_neuron)
+            )
+        finished, injected = _connect(value, cores, arrivals, names, first_population)
         layers = tuple(
             Layer(
                 name=layer.name,
                 shape=layer.shape,
-                core=(first_core[layer.name] + value.tilings[layer.name].tile_of).astype(np.int32),
-                compartment=value.tilings[layer.name].compartment,
+                core=packing.core[layer.name][cuts[layer.name].maps[0]].astype(np.int32),
+                compartment=(
+                    packing.start[layer.name][cuts[layer.name].maps[0]] + cuts[layer.name].maps[1]
+                ).astype(np.int32),
                 amplitude=layer.amplitude,
                 voltage_scale=layer.voltage_scale,
                 depth=layer.depth,
@@ -126,42 +139,115 @@ class Allocate(Pass[Partition, Allocation]):
             )
             for layer in value.graph.layers
         )
-        encoder = value.tilings[value.graph.encoder.name]
-        return Allocation(value, finished, _injection(encoder, injected), layers)
+        return Allocation(value, tuple(finished), injected, layers)
+
+    def _with_neurons(
+        self,
+        value: Partition,
+        core: Core,
+        pieces: list[tuple[str, int]],
+        members: dict[str, tuple[IntArray, IntArray]],
+        first_population: dict[str, IntArray],
+        first_neuron: dict[str, int],
+    ) -> Core:
+        """The core with the compartments of its pieces."""
+        problem = value.problem
+        layers = list(dict.fromkeys(layer for layer, _ in pieces))
+        profiles = list(dict.fromkeys(profile_row(problem, layer) for layer in layers))
+        thresholds = list(
+            dict.fromkeys(problem.layers[layer].threshold_mantissa for layer in layers)
+        )
+        tables = []
+        for name, piece in pieces:
+            layer, cut = problem.layers[name], value.choice.cuts[name]
+            order, edges = members[name]
+            here = order[edges[piece] : edges[piece + 1]]
+            same = np.ones(len(here), np.int64)
+            tables.append(
+                Compartments.of(
+                    profile=same * profiles.index(profile_row(problem, name)),
+                    threshold=same * thresholds.index(layer.threshold_mantissa),
+                    bias_mantissa=layer.bias_mantissa[here],
+                    bias_exponent=layer.bias_exponent[here],
+                    population=cut.maps[2][here] + first_population[name][piece],
+                    atom=cut.maps[3][here],
+                    neuron=first_neuron[name] + here,
+                )
+            )
+        first = problem.layers[layers[0]]
+        return replace(
+            core,
+            profiles=Profiles.from_rows(profiles),
+            thresholds=Thresholds.of(mantissa=thresholds),
+            compartments=Compartments.join(tables),
+            vmin_exponent=first.vmin_exponent,
+            vmax_exponent=first.vmax_exponent,
+        )
 
     def changes(self, before: Partition, after: Allocation) -> str:
         synapses = sum(len(core.synapses) for core in after.cores)
         return f"{len(after.cores)} cores, {synapses} stored synapses"
 
 
-def _core_inputs(
-    inputs: tuple[Inputs, ...], tilings: Mapping[str, Tiling], hardware: HardwareModel
-) -> tuple[Core, list[tuple[str, int, int]]]:
-    """A core with formats, blocks, synapses and input axons; and each axon's source.
+def _members(cut: Cut) -> tuple[IntArray, IntArray]:
+    """Neurons by piece and compartment, and (pieces + 1,) where each piece begins among them."""
+    piece, compartment = cut.maps[:2]
+    order = np.lexsort((compartment, piece))
+    return order, np.concatenate([[0], np.cumsum(cut.sizes)])
 
-    A source is (layer, population of the layer, kind).
-    """
+
+def _first_populations(value: Partition) -> dict[str, IntArray]:
+    """Layer -> (pieces,) number of each piece's first population on its core."""
+    found = {
+        name: np.zeros(value.choice.cuts[name].pieces, np.int64) for name in value.problem.layers
+    }
+    for pieces in value.cores:
+        number = 0
+        for layer, piece in pieces:
+            found[layer][piece] = number
+            number += value.choice.cuts[layer].populations(piece)
+    return found
+
+
+def _core_inputs(
+    value: Partition, filled: list[tuple[int, Filled]], names: list[str]
+) -> tuple[Core, _Arrivals]:
+    """A core with formats, blocks, synapses and input axons; and where its axons come from."""
+    problem = value.problem
     formats: list[tuple[int, ...]] = []
     blocks: list[tuple[int, int, int, int]] = []
     targets: list[np.ndarray] = []
     mantissas: list[np.ndarray] = []
     delays: list[np.ndarray] = []
-    first_block: list[int] = []
+    columns: list[np.ndarray] = []
     start = 0
-    for each in inputs:
-        connection = each.connection
-        first_block.append(len(blocks))
-        for block, row in zip(each.blocks, each.formats(hardware), strict=True):
+    for k, each in filled:
+        first_block = len(blocks)
+        for block_targets, block_mantissas in each.blocks:
+            row = format_row(each.connection, is_dense(block_targets), each.sparse_bits)
             if row not in formats:
                 formats.append(row)
-            atoms, length = block.targets.shape
-            blocks.append((start, atoms, length, formats.index(row)))
-            targets.append(block.targets.reshape(-1))
-            mantissas.append(block.mantissas.reshape(-1))
-            delays.append(np.full(block.targets.size, connection.delay, np.uint8))
-            start += block.targets.size
-    numbered = numbered_axons(inputs, tilings, hardware)
-    block_of = [first_block[n.connection] + n.axon.block for n in numbered]
+            blocks.append((start, *block_targets.shape, formats.index(row)))
+            targets.append(block_targets.reshape(-1))
+            mantissas.append(block_mantissas.reshape(-1))
+            delays.append(np.full(block_targets.size, each.connection.delay, np.uint8))
+            start += block_targets.size
+        columns.append(
+            np.stack(
+                [
+                    _kinds(value, k, each),
+                    np.full(len(each.source), names.index(problem.ends(k)[0])),
+                    each.source,
+                    each.population,
+                    each.base,
+                    each.block + first_block,
+                ]
+            )
+        )
+    table = np.concatenate(columns, axis=1) if columns else np.zeros((6, 0), np.int64)
+    # A pop16 axon is named with few bits, so these come first; discrete ones come last.
+    rank = np.select([table[0] == POP16, table[0] == POP32], [0, 1], 2)
+    kind, source, piece, population, base, block = table[:, np.argsort(rank, kind="stable")]
     core = Core(
         profiles=Profiles.empty(),
         thresholds=Thresholds.empty(),
@@ -173,85 +259,103 @@ def _core_inputs(
             mantissa=np.concatenate(mantissas) if mantissas else [],
             delay=np.concatenate(delays) if delays else [],
         ),
-        input_axons=InputAxons.of(
-            kind=[n.kind for n in numbered],
-            block=block_of,
-            base=[n.axon.base for n in numbered],
-        ),
+        input_axons=InputAxons.of(kind=kind, block=block, base=base),
         output_axons=OutputAxons.empty(),
     )
-    sources = [
-        (inputs[n.connection].connection.link.source, n.axon.population, n.kind) for n in numbered
+    return core, _Arrivals(kind, source, piece, population)
+
+
+def _kinds(value: Partition, link: int, filled: Filled) -> IntArray:
+    """(axons,) discrete for single neurons, pop16 where allowed and there is room, else pop32."""
+    axon = value.problem.hardware.axon
+    eligible = (
+        (filled.size > 1)
+        & (filled.size <= axon.pop16_atoms.value)
+        & (filled.base % axon.pop16_base_multiple.value == 0)
+    )
+    pieces, where = np.unique(filled.source, return_inverse=True)
+    count = np.bincount(where, weights=eligible, minlength=len(pieces)).astype(np.int64)
+    granted = within_room(count, value.problem.room(link)) > 0
+    narrow = eligible & granted[where]
+    return np.select([filled.size == 1, narrow], [DISCRETE, POP16], POP32)
+
+
+def _connect(
+    value: Partition,
+    cores: list[Core],
+    arrivals: list[_Arrivals],
+    names: list[str],
+    first_population: dict[str, IntArray],
+) -> tuple[list[Core], Injection]:
+    """Output axons of every core, and the host's injections, from what arrives where."""
+    lengths = [len(each.kind) for each in arrivals]
+    kind, source, piece, population = (
+        np.concatenate([getattr(each, name) for each in arrivals])
+        for name in ("kind", "source", "piece", "population")
+    )
+    core = np.repeat(np.arange(len(cores)), lengths)
+    axon = np.concatenate([np.arange(length) for length in lengths])
+    outside = source == 0
+    injection = _injection(
+        value.choice.cuts[names[0]], population[outside], core[outside], axon[outside]
+    )
+    sender = np.full(len(kind), -1)
+    local = np.zeros(len(kind), np.int64)
+    for number, name in enumerate(names[1:], start=1):
+        here = source == number
+        sender[here] = value.packing.core[name][piece[here]]
+        local[here] = population[here] + first_population[name][piece[here]]
+    order = np.lexsort((axon, core, sender))
+    edges = np.searchsorted(sender[order], np.arange(len(cores) + 1))
+    finished = [
+        _with_outputs(
+            each,
+            *(column[order[edges[k] : edges[k + 1]]] for column in (kind, local, core, axon)),
+        )
+        for k, each in enumerate(cores)
     ]
-    return core, sources
+    return finished, injection
 
 
-def _with_neurons(
-    core: Core, layer: DiscreteLayer, tiling: Tiling, tile: int, first_neuron: int
+def _with_outputs(
+    core: Core, kind: IntArray, source: IntArray, target: IntArray, axon: IntArray
 ) -> Core:
-    """The core with the compartments of one tile."""
-    here = np.flatnonzero(tiling.tile_of == tile)
-    here = here[np.argsort(tiling.compartment[here])]
-    zeros = np.zeros(len(here), np.int64)
+    """The core with output axons; compartments that have none lose their population.
+
+    `source` is a population; a discrete axon becomes that of its only compartment.
+    """
+    population = core.compartments.population
+    single = kind == DISCRETE
+    if single.any():
+        order = np.argsort(population, kind="stable")
+        only = order[np.searchsorted(population[order], source[single])]
+        source = source.copy()
+        source[single] = only
+    wide = np.zeros(int(population.max(initial=-1)) + 1, bool)
+    wide[source[~single]] = True
+    kept = np.where(wide[population], population, -1).astype(np.int16)
     return replace(
         core,
-        profiles=Profiles.of(
-            decay_u=[layer.decay_u],
-            decay_v=[layer.decay_v],
-            refractory=[layer.refractory],
-            noise=[0],
-        ),
-        thresholds=Thresholds.of(mantissa=[layer.threshold_mantissa]),
-        compartments=Compartments.of(
-            profile=zeros,
-            threshold=zeros,
-            bias_mantissa=layer.bias_mantissa[here],
-            bias_exponent=layer.bias_exponent[here],
-            population=tiling.population[here],
-            atom=tiling.atom[here],
-            neuron=first_neuron + here,
-        ),
-        vmin_exponent=layer.vmin_exponent,
-        vmax_exponent=layer.vmax_exponent,
+        compartments=replace(core.compartments, population=kept),
+        output_axons=OutputAxons.of(kind=kind, source=source, core=target, axon=axon),
     )
 
 
-def _with_outputs(core: Core, axons: list[tuple[int, int, int, int]]) -> Core:
-    """The core with output axons; compartments that have none lose their population.
-
-    `axons` are (kind, population, target core, target axon); a discrete one becomes that of
-    its population's only compartment.
-    """
-    population = core.compartments.population
-    rows = []
-    for kind, source, target, axon in axons:
-        if kind == DISCRETE:
-            source = int(np.flatnonzero(population == source)[0])
-        rows.append((kind, source, target, axon))
-    wide = {source for kind, source, _, _ in rows if kind != DISCRETE}
-    kept = np.where(np.isin(population, list(wide)), population, -1).astype(np.int16)
-    compartments = replace(core.compartments, population=kept)
-    return replace(core, compartments=compartments, output_axons=OutputAxons.from_rows(rows))
-
-
-def _injection(encoder: Tiling, injected: list[tuple[int, int, int]]) -> Injection:
+def _injection(encoder: Cut, population: IntArray, core: IntArray, axon: IntArray) -> Injection:
     """One row for each encoder neuron and axon of its population, sorted by neuron."""
-    members = np.argsort(encoder.layer_population, kind="stable")
-    ends = np.cumsum(encoder.population_sizes)
-    starts = ends - encoder.population_sizes
-    neuron, core, axon = [], [], []
-    for population, target, number in injected:
-        part = members[starts[population] : ends[population]]
-        neuron.append(part)
-        core.append(np.full(len(part), target))
-        axon.append(np.full(len(part), number))
-    if not neuron:
+    _, _, owner, atom = encoder.maps
+    members = np.argsort(owner, kind="stable")
+    sizes = np.bincount(owner)
+    starts = np.cumsum(sizes) - sizes
+    count = sizes[population]
+    if not count.sum():
         return Injection.empty()
-    neurons = np.concatenate(neuron)
-    order = np.argsort(neurons, kind="stable")
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    neuron = members[np.repeat(starts[population], count) + within]
+    order = np.argsort(neuron, kind="stable")
     return Injection.of(
-        neuron=neurons[order],
-        core=np.concatenate(core)[order],
-        axon=np.concatenate(axon)[order],
-        atom=encoder.atom[neurons[order]],
+        neuron=neuron[order],
+        core=np.repeat(core, count)[order],
+        axon=np.repeat(axon, count)[order],
+        atom=atom[neuron[order]],
     )

@@ -20,13 +20,12 @@ class Placement:
     target: Target
 
     def __str__(self) -> str:
+        names = self.allocation.partition.core_names()
         rows = [
-            (number, f"{layer}[{tile}]", core.chip, core.position)
-            for number, ((layer, tile), core) in enumerate(
-                zip(self.allocation.partition.cores(), self.allocation.cores, strict=True)
-            )
+            (number, names[number], core.chip, core.position)
+            for number, core in enumerate(self.allocation.cores)
         ]
-        table = table_text(("core", "layer", "chip", "position"), rows)
+        table = table_text(("core", "pieces", "chip", "position"), rows)
         return f"placement on {self.target.name}\n{table}\n"
 
 
@@ -51,8 +50,8 @@ class Place(Pass[Allocation, Placement]):
         if board is None or needed > board.chips * per_chip:
             largest = hardware.boards[-1]
             tried = board or largest
-            counts = value.partition.tilings
-            layer = max(value.partition.graph.layers, key=lambda each: counts[each.name].tiles)
+            taken = {name: len(set(c.tolist())) for name, c in value.partition.packing.core.items()}
+            layer = max(taken, key=lambda name: taken[name])
             remedy = (
                 f"the smallest board on which it would fit is {smallest.name} with "
                 f"{smallest.chips} chips"
@@ -61,9 +60,9 @@ class Place(Pass[Allocation, Placement]):
             )
             raise FitError(
                 f"the network needs {needed} cores, {tried.name} has {tried.chips * per_chip} "
-                f"({tried.chips} chips of {per_chip}); layer {layer.name!r} takes most, "
-                f"{counts[layer.name].tiles}; {remedy}",
-                layer=layer.name,
+                f"({tried.chips} chips of {per_chip}); layer {layer!r} takes most, "
+                f"{taken[layer]}; {remedy}",
+                layer=layer,
                 resource="cores",
                 used=needed,
                 limit=tried.chips * per_chip,

@@ -21,7 +21,7 @@ LIMITS = {
     },
     "core": {
         "compartments": 1024,
-        "synapse_words": 16384,
+        "memory_words": 16384,
         "input_axons": 4096,
         "output_axon_slots": 4096,
         "profiles": 32,

@@ -159,7 +159,7 @@ def _stored(
 ) -> tuple[Inputs, list[OutputAxons]]:
     """Rows to all compartments of a core until its memory is full, each from one neuron."""
     places, length = size.chips * size.cores, size.compartments
-    words = hardware.core.synapse_words.value // block_words(length, WEIGHT_BITS, hardware)
+    words = hardware.core.memory_words.value // block_words(length, WEIGHT_BITS, hardware)
     rows = min(words, size.compartments)
     inputs = [
         (
@@ -185,7 +185,7 @@ def _shared(
     places = size.chips * size.cores
     length = min(SHARED_LENGTH, size.compartments)
     words = block_words(ATOMS * length, WEIGHT_BITS, hardware)
-    blocks = hardware.core.synapse_words.value // words
+    blocks = hardware.core.memory_words.value // words
     populations = size.neurons // ATOMS
     axons = min(SHARED_AXONS, populations // places)
     step = hardware.axon.pop16_base_multiple.value

@@ -1,0 +1,551 @@
+"""Convolutions over views that are images: structure by rows, columns and channels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.chip.discrete import DiscreteConnection
+from nmcompile.hardware import HardwareModel
+from nmcompile.mapper.cut import Bounds, Cut, Grid, IntArray
+from nmcompile.mapper.entry import BlockKind, Entry, Filled, Pairs, Split, is_skeleton
+
+#: Taps of a kernel along one axis that reach a piece: (target less the first target, tap).
+Pattern = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Along one axis, what of the source reaches an interval of the target.
+
+    Attributes
+    ----------
+    source : (units,) row or column of the source
+    first : (units,) first target row or column reached, counted within the interval
+    pattern : (units,) index into the axis' patterns
+    key : equal for intervals whose `first` and `pattern` are equal
+    """
+
+    source: IntArray
+    first: IntArray
+    pattern: IntArray
+    key: int
+
+
+class Axis:
+    """One axis of a convolution: which source rows (or columns) reach which target rows."""
+
+    def __init__(
+        self,
+        source: IntArray,
+        taps: list[int],
+        stride: int,
+        padding: int,
+        dilation: int,
+        length: int,
+    ) -> None:
+        """`source` is (places,), -1 for none; `taps` name equal ones alike, -1 for dead ones."""
+        self._source = source
+        self._taps = taps
+        self._stride, self._padding, self._dilation = stride, padding, dilation
+        self.length = length
+        self.patterns: list[Pattern] = []
+        self._numbers: dict[Pattern, int] = {}
+        self._keys: dict[bytes, int] = {}
+        self._units: dict[tuple[int, int, bool], Units] = {}
+
+    def units(self, first: int, last: int, split: bool) -> Units:
+        """Units of the target interval from `first` to before `last`; one a tap if `split`."""
+        key = (first, last, split)
+        if key not in self._units:
+            self._units[key] = self._find(first, last, split)
+        return self._units[key]
+
+    def _find(self, first: int, last: int, split: bool) -> Units:
+        rows: list[tuple[int, int, int]] = []
+        lowest = first * self._stride - self._padding
+        highest = (last - 1) * self._stride - self._padding
+        highest += (len(self._taps) - 1) * self._dilation
+        for at in range(max(lowest, 0), min(highest + 1, len(self._source))):
+            if self._source[at] < 0:
+                continue
+            taps = self._reached(at, first, last)
+            for part in [taps[k : k + 1] for k in range(len(taps))] if split else [taps]:
+                if part:
+                    start = part[0][0]
+                    pattern = tuple((target - start, tap) for target, tap in part)
+                    rows.append((int(self._source[at]), start - first, self._number(pattern)))
+        source, begin, number = np.array(rows, np.int64).reshape(-1, 3).T
+        seen = np.stack([begin, number]).tobytes()
+        return Units(source, begin, number, self._keys.setdefault(seen, len(self._keys)))
+
+    def _reached(self, at: int, first: int, last: int) -> list[tuple[int, int]]:
+        """(target, tap) pairs of a place of the view, targets ascending."""
+        found = []
+        for k in reversed(range(len(self._taps))):
+            target, rest = divmod(at + self._padding - k * self._dilation, self._stride)
+            if not rest and first <= target < last and self._taps[k] >= 0:
+                found.append((target, self._taps[k]))
+        return found
+
+    def _number(self, pattern: Pattern) -> int:
+        if pattern not in self._numbers:
+            self._numbers[pattern] = len(self.patterns)
+            self.patterns.append(pattern)
+        return self._numbers[pattern]
+
+
+@dataclass(frozen=True)
+class _Channels:
+    """Which channels of a piece a connection reaches.
+
+    Attributes
+    ----------
+    first, last : the span of output channels with synapses in the piece
+    base : channel at which targets are counted from zero
+    lead : that channel within the piece, where the base can express it
+    skip : compartments from the base to that channel, where it cannot
+    """
+
+    first: int
+    last: int
+    base: int
+    lead: int
+    skip: int
+
+
+class ImageLink:
+    """A convolution over an image: rows, columns and channels can be seen one by one."""
+
+    splits = (Split.NONE, Split.ROWS, Split.TAPS)
+
+    def __init__(
+        self,
+        connection: DiscreteConnection,
+        maps: tuple[IntArray, IntArray, IntArray],
+        hardware: HardwareModel,
+    ) -> None:
+        """`maps` tell where the view's (rows,), (columns,), (channels,) lie in the source."""
+        link = connection.link
+        self.connection = connection
+        self._hardware = hardware
+        self._window = link.window
+        self._weights = link.weights
+        self._channel_of = maps[2]
+        out = link.out_shape
+        rows, cols, alive, span = _structure(link.weights, link.window.groups)
+        self._alive = alive & (maps[2] >= 0)
+        self._span = span
+        self._axes = tuple(
+            Axis(
+                maps[axis],
+                taps,
+                link.window.stride[axis],
+                link.window.padding[axis][0],
+                link.window.dilation[axis],
+                out[axis],
+            )
+            for axis, taps in enumerate((rows, cols))
+        )
+        self._entries: dict[tuple[object, ...], Entry] = {}
+        self._reaching: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        segment = hardware.axon.base_max.value + 1
+        multiple = hardware.axon.pop16_base_multiple.value
+        #: Bases beyond the largest start again at zero, at a multiple that every axon allows.
+        self._segment = segment // multiple * multiple or segment
+
+    @cached_property
+    def _view_channel(self) -> IntArray:
+        """(source channels,) view channel that shows it, -1 for none."""
+        shown = np.flatnonzero(self._alive)
+        where = np.full(int(self._channel_of.max(initial=-1)) + 1, -1, np.int64)
+        where[self._channel_of[shown]] = shown
+        return where
+
+    def _units(self, bounds: Bounds, split: Split) -> tuple[Units, Units]:
+        rows, cols = self._axes
+        return (
+            rows.units(*bounds.rows, split is not Split.NONE),
+            cols.units(*bounds.cols, split is Split.TAPS),
+        )
+
+    def _reached(self, bounds: Bounds, channels_last: bool) -> _Channels | None:
+        first = max(bounds.channels[0], self._span[0])
+        last = min(bounds.channels[1], self._span[1])
+        if first >= last:
+            return None
+        lead = first - bounds.channels[0]
+        if self._window.groups > 1:
+            return _Channels(first, last, bounds.channels[0], 0, 0)
+        if channels_last:
+            return _Channels(first, last, first, lead, 0)
+        rows, cols, _ = bounds.shape
+        return _Channels(first, last, first, 0, lead * rows * cols)
+
+    def _members(self, chunk: tuple[int, int]) -> IntArray:
+        """View channels of a population, in the order of its atoms."""
+        shown = self._view_channel[chunk[0] : chunk[1]]
+        return shown[shown >= 0]
+
+    def _chunks(self, source: Cut, reached: _Channels) -> list[tuple[int, int]]:
+        """(chunk, longest row a place) of the populations that reach some channels."""
+        first, last = reached.first, reached.last
+        key = (source.grid[2], source.box[2], source.atoms, first, last)
+        if key not in self._reaching:
+            found = []
+            for k, chunk in enumerate(source.chunks):
+                spans = [(first, last)]
+                if self._window.groups > 1:
+                    spans = [self._outputs(int(m), first, last) for m in self._members(chunk)]
+                longest = max((b - a for a, b in spans), default=0)
+                if longest > 0 and len(self._members(chunk)):
+                    found.append((k, longest))
+            self._reaching[key] = found
+        return self._reaching[key]
+
+    def _outputs(self, member: int, first: int, last: int) -> tuple[int, int]:
+        """Output channels that a view channel of a grouped convolution reaches in a span."""
+        per_group = self._weights.shape[2]
+        width = self._weights.shape[3] // self._window.groups
+        group = member // per_group
+        return max(group * width, first), min((group + 1) * width, last)
+
+    def entry(self, source: Cut, target: Cut, piece: int, split: Split) -> Entry:
+        bounds = target.bounds(piece)
+        reached = self._reached(bounds, target.channels_last)
+        if reached is None:
+            return Entry(self.connection)
+        rows, cols = self._units(bounds, split)
+        channels: tuple[int, ...] = (reached.last - reached.first, reached.lead, reached.skip)
+        if self._window.groups > 1:
+            channels = bounds.channels
+        key = (
+            *(rows.key, cols.key, bounds.shape, channels, split),
+            *(target.channels_last, source.grid[2], source.box[2], source.atoms),
+        )
+        if key not in self._entries:
+            self._entries[key] = self._entry(source, target, bounds, reached, rows, cols)
+        return self._entries[key]
+
+    def _entry(
+        self,
+        source: Cut,
+        target: Cut,
+        bounds: Bounds,
+        reached: _Channels,
+        rows: Units,
+        cols: Units,
+    ) -> Entry:
+        strides = target.strides(bounds.shape)
+        chunks = self._chunks(source, reached)
+        if not (len(rows.source) and len(cols.source) and chunks):
+            return Entry(self.connection)
+        local = _local(rows, cols, strides, reached)
+        highest = int(local.max())
+        pattern = rows.pattern[:, None] * len(self._axes[1].patterns) + cols.pattern
+        alike = Counter(
+            (source.chunks[k][1] - source.chunks[k][0], longest) for k, longest in chunks
+        )
+        kinds: list[tuple[BlockKind, ...]] = []
+        for segments in (np.zeros_like(local), local // self._segment):
+            found = {*zip(pattern.ravel().tolist(), segments.ravel().tolist(), strict=True)}
+            kinds.append(
+                tuple(
+                    self._kind(
+                        self._pattern(number), count, atoms, longest, strides, reached, segment
+                    )
+                    for number, segment in sorted(found)
+                    for (atoms, longest), count in sorted(alike.items())
+                )
+            )
+        taps = sum(len(self._axes[0].patterns[k]) for k in rows.pattern.tolist())
+        taps *= sum(len(self._axes[1].patterns[k]) for k in cols.pattern.tolist())
+        few = self._hardware.axon.pop16_atoms.value
+        narrow = sum(count for (atoms, _), count in alike.items() if 1 < atoms <= few)
+        multiple = self._hardware.axon.pop16_base_multiple.value
+        return Entry(
+            connection=self.connection,
+            axons=local.size * len(chunks),
+            narrow=int(np.count_nonzero(local % multiple == 0)) * narrow,
+            spikes=local.size * sum(count * atoms for (atoms, _), count in alike.items()),
+            events=taps * sum(count * atoms * n for (atoms, n), count in alike.items()),
+            highest=highest,
+            near=kinds[0],
+            far=kinds[1],
+        )
+
+    def _pattern(self, number: int) -> tuple[Pattern, Pattern]:
+        rows, cols = divmod(number, len(self._axes[1].patterns))
+        return self._axes[0].patterns[rows], self._axes[1].patterns[cols]
+
+    def _kind(
+        self,
+        shape: tuple[Pattern, Pattern],
+        count: int,
+        atoms: int,
+        longest: int,
+        strides: Grid,
+        reached: _Channels,
+        segment: int,
+    ) -> BlockKind:
+        """Blocks of equal size for one pattern and several populations."""
+        rows, cols = shape
+        length = len(rows) * len(cols) * longest
+        reach = rows[-1][0] * strides[0] + cols[-1][0] * strides[1] + reached.skip
+        reach += (reached.last - reached.base - 1) * strides[2]
+        # Targets differ from each other, so they are consecutive where the last says so.
+        consecutive = self._window.groups == 1 and not reached.skip and reach == length - 1
+        return BlockKind(
+            count, atoms, length, reach + segment * self._segment, consecutive and not segment
+        )
+
+    def pairs(self, source: Cut, target: Cut, piece: int, split: Split) -> Pairs:
+        bounds = target.bounds(piece)
+        reached = self._reached(bounds, target.channels_last)
+        none = np.zeros(0, np.int64)
+        if reached is None:
+            return Pairs(none, none, none, none)
+        rows, cols = self._units(bounds, split)
+        strides = target.strides(bounds.shape)
+        multiple = self._hardware.axon.pop16_base_multiple.value
+        down, n_down = _histogram(rows, source.box[0], strides[0], multiple)
+        right, n_right = _histogram(cols, source.box[1], strides[1], multiple)
+        chunks = self._chunks(source, reached)
+        along = [int(source.chunk_piece[k]) for k, _ in chunks]
+        sizes = np.array([source.chunks[k][1] - source.chunks[k][0] for k, _ in chunks], np.int64)
+        third, place = np.unique(along, return_inverse=True)
+        few = self._hardware.axon.pop16_atoms.value
+        counts = np.array(
+            [
+                np.bincount(place, weights=which, minlength=len(third))
+                for which in (sizes > 0, sizes == 1, (sizes > 1) & (sizes <= few))
+            ]
+        ).astype(np.int64)
+        places = np.multiply.outer(n_down.sum(axis=1), n_right.sum(axis=1))
+        # A base is a multiple where the parts of rows, columns and lead add up to one.
+        aligned = np.zeros_like(places)
+        for k in range(multiple):
+            aligned += np.multiply.outer(n_down[:, k], n_right[:, (-k - reached.lead) % multiple])
+        number = (
+            (down[:, None] * source.counts[1] + right)[:, :, None] * source.counts[2] + third
+        ).reshape(-1)
+        return Pairs(
+            source=number,
+            axons=np.multiply.outer(places, counts[0]).reshape(-1),
+            single=np.multiply.outer(places, counts[1]).reshape(-1),
+            narrow=np.multiply.outer(aligned, counts[2]).reshape(-1),
+        )
+
+    def busiest(self, source: Cut, target: Cut, split: Split) -> int:
+        counts = []
+        for axis in (0, 1):
+            whole = split is Split.TAPS or (split is Split.ROWS and axis == 0)
+            total = np.zeros(source.counts[axis], np.int64)
+            for k in range(target.counts[axis]):
+                units = self._axes[axis].units(*target.interval(axis, k), whole)
+                total += np.bincount(units.source // source.box[axis], minlength=len(total))
+            counts.append(int(total.max(initial=0)))
+        total = np.zeros(source.counts[2], np.int64)
+        slots = 2 * np.ones(len(source.chunks), np.int64)
+        for k, (start, stop) in enumerate(source.chunks):
+            if stop - start == 1:
+                slots[k] = 1
+        for k in range(target.counts[2]):
+            first = max(target.interval(2, k)[0], self._span[0])
+            last = min(target.interval(2, k)[1], self._span[1])
+            if first < last:
+                # Which numbering the target has is of no account here.
+                reached = _Channels(first, last, first, 0, 0)
+                for chunk, _ in self._chunks(source, reached):
+                    total[source.chunk_piece[chunk]] += slots[chunk]
+        return counts[0] * counts[1] * int(total.max(initial=0))
+
+    def least_synapses(self) -> int:
+        taps = 1
+        for axis in self._axes:
+            pattern = axis.units(0, axis.length, True).pattern
+            taps *= len({axis.patterns[k][0][1] for k in pattern.tolist()})
+        if self._window.groups > 1:
+            return taps * self._weights.shape[2] * self._weights.shape[3]
+        return taps * int(self._alive.sum()) * (self._span[1] - self._span[0])
+
+    def least_axons(self, most: int) -> int:
+        places = 1
+        for axis in self._axes:
+            places *= len(np.unique(axis.units(0, axis.length, False).source))
+        return places * ceil(int(self._alive.sum()) / most) if self._span[1] else 0
+
+    def fill(self, source: Cut, target: Cut, piece: int, split: Split, start: int) -> Filled:
+        bounds = target.bounds(piece)
+        reached = self._reached(bounds, target.channels_last)
+        entry = self.entry(source, target, piece, split)
+        if reached is None or not entry.axons:
+            return Filled.nothing(self.connection)
+        rows, cols = self._units(bounds, split)
+        strides = target.strides(bounds.shape)
+        chunks = np.array([k for k, _ in self._chunks(source, reached)])
+        local = _local(rows, cols, strides, reached)
+        near = entry.is_near(start, self._hardware)
+        base = local + start if near else local % self._segment
+        part = np.zeros_like(local) if near else local // self._segment
+        pattern = rows.pattern[:, None] * len(self._axes[1].patterns) + cols.pattern
+        keys, block = np.unique(
+            np.stack([pattern.ravel(), part.ravel()]), axis=1, return_inverse=True
+        )
+        block = block.reshape(-1, 1) * len(chunks) + np.arange(len(chunks))
+        blocks = [
+            self._block(number, k, source, strides, reached, shift)
+            for number, shift in zip(
+                keys[0].tolist(),
+                (keys[1] * self._segment + (0 if near else start)).tolist(),
+                strict=True,
+            )
+            for k in chunks.tolist()
+        ]
+        where, population = _populations(source, rows, cols, chunks)
+        order = np.argsort(where, axis=None, kind="stable")
+        sizes = np.array([stop - begin for begin, stop in source.chunks])[chunks]
+        full = where.shape
+        grid = (*local.shape, len(chunks))
+        return Filled(
+            connection=self.connection,
+            source=where.reshape(-1)[order],
+            population=population.reshape(-1)[order],
+            size=np.broadcast_to(sizes, full).reshape(-1)[order],
+            base=np.broadcast_to(base[:, :, None], grid).reshape(-1)[order],
+            block=block.reshape(-1)[order],
+            blocks=blocks,
+            sparse_bits=entry.sparse_bits(start, self._hardware),
+        )
+
+    def _block(
+        self,
+        number: int,
+        chunk: int,
+        source: Cut,
+        strides: Grid,
+        reached: _Channels,
+        shift: int,
+    ) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+        """Targets and mantissas of one block, all atoms of a population."""
+        rows, cols = self._pattern(number)
+        begin, stop = source.chunks[chunk]
+        members = self._members((begin, stop))
+        atoms = self._channel_of[members] - begin
+        down = np.array([[target * strides[0], tap] for target, tap in rows])
+        right = np.array([[target * strides[1], tap] for target, tap in cols])
+        place = (down[:, :1] + right[:, 0]).reshape(-1)
+        weights = self._weights[down[:, 1]][:, right[:, 1]].reshape(-1, *self._weights.shape[2:])
+        if self._window.groups == 1:
+            channel = np.arange(reached.first, reached.last)
+            offset = (channel - reached.base) * strides[2] + reached.skip
+            targets = (place[:, None] + offset).reshape(-1)
+            values = weights[:, members, reached.first : reached.last]
+            values = values.transpose(1, 0, 2).reshape(len(members), -1)
+            order = np.argsort(targets)
+            rows_of = np.broadcast_to(
+                (targets[order] + shift).astype(np.int32), (stop - begin, len(order))
+            )
+            mantissas = np.zeros((stop - begin, len(order)), np.int16)
+            mantissas[atoms] = values[:, order]
+            return np.ascontiguousarray(rows_of), mantissas
+        spans = [self._outputs(int(m), reached.first, reached.last) for m in members]
+        longest = max(b - a for a, b in spans)
+        per_group = self._weights.shape[2]
+        all_targets = np.full((stop - begin, len(place), longest), shift, np.int32)
+        mantissas = np.zeros((stop - begin, len(place), longest), np.int16)
+        for atom, member, (a, b) in zip(atoms.tolist(), members.tolist(), spans, strict=True):
+            if a < b:
+                channel = np.arange(a, b)
+                offset = (channel - reached.base) * strides[2] + shift
+                all_targets[atom, :, : b - a] = place[:, None] + offset
+                mantissas[atom, :, : b - a] = weights[:, member % per_group, a:b]
+        flat = (stop - begin, -1)
+        return all_targets.reshape(flat), mantissas.reshape(flat)
+
+
+def _local(rows: Units, cols: Units, strides: Grid, reached: _Channels) -> IntArray:
+    """(row units, column units) first target, counted from the piece's first compartment."""
+    place = rows.first[:, None] * strides[0] + cols.first * strides[1]
+    return place + reached.lead * strides[2]
+
+
+def _histogram(units: Units, box: int, stride: int, multiple: int) -> tuple[IntArray, IntArray]:
+    """Pieces of the source along an axis, and (pieces, multiple) units by what a base is modulo."""
+    pieces, where = np.unique(units.source // box, return_inverse=True)
+    rest = units.first * stride % multiple
+    counts = np.bincount(where * multiple + rest, minlength=len(pieces) * multiple)
+    return pieces, counts.reshape(-1, multiple)
+
+
+def _populations(
+    source: Cut, rows: Units, cols: Units, chunks: IntArray
+) -> tuple[IntArray, IntArray]:
+    """(row units, column units, chunks) piece of the source, and population there."""
+    height, width, _ = source.box
+    _, n_cols, n_channels = source.counts
+    down, right = rows.source // height, cols.source // width
+    third = source.chunk_piece[chunks]
+    piece = (down[:, None] * n_cols + right)[:, :, None] * n_channels + third
+    widths = np.minimum((right + 1) * width, source.grid[1]) - right * width
+    place = (rows.source % height)[:, None] * widths + cols.source % width
+    first = source.first_chunk
+    population = place[:, :, None] * (first[third + 1] - first[third]) + chunks - first[third]
+    return piece, population
+
+
+def _structure(
+    weights: NDArray[np.int16], groups: int
+) -> tuple[list[int], list[int], NDArray[np.bool_], tuple[int, int]]:
+    """Names of kernel rows and columns, living view channels, and span of living outputs.
+
+    Equal rows (or columns) bear the number of the first of them, dead ones -1.
+    """
+    height, width, per_group, out = weights.shape
+    alive = np.ones(per_group * groups, bool)
+    if is_skeleton(weights):
+        return list(range(height)), list(range(width)), alive, (0, out)
+    rows, cols = (
+        _names(
+            [np.ascontiguousarray(np.take(weights, k, axis)) for k in range(weights.shape[axis])]
+        )
+        for axis in (0, 1)
+    )
+    if groups > 1:
+        return rows, cols, alive, (0, out)
+    living = np.flatnonzero(weights.any(axis=(0, 1, 2)))
+    span = (int(living[0]), int(living[-1]) + 1) if len(living) else (0, 0)
+    return rows, cols, weights.any(axis=(0, 1, 3)), span
+
+
+def _names(parts: list[NDArray[np.int16]]) -> list[int]:
+    known: dict[bytes, int] = {}
+    return [
+        known.setdefault(part.tobytes(), k) if part.any() else -1 for k, part in enumerate(parts)
+    ]
+
+
+def image_maps(view: NDArray[np.int32], grid: Grid) -> tuple[IntArray, IntArray, IntArray] | None:
+    """Where rows, columns and channels of a view lie in its source, -1 for nowhere.
+
+    None where the view is no image, or shows a channel twice at one place.
+    """
+    _, cols, channels = grid
+    shown = view >= 0
+    parts = (view // (cols * channels), view // channels % cols, view % channels)
+    maps = []
+    for axis, part in enumerate(parts):
+        others = tuple(k for k in range(3) if k != axis)
+        maps.append(np.where(shown, part, -1).max(axis=others, initial=-1).astype(np.int64))
+    down, right, channel = maps[0][:, None, None], maps[1][:, None], maps[2]
+    number = (down * cols + right) * channels + channel
+    whole = (down >= 0) & (right >= 0) & (channel >= 0)
+    if not np.array_equal(np.where(whole, number, -1), view):
+        return None
+    seen = channel[channel >= 0]
+    return (maps[0], maps[1], maps[2]) if len(np.unique(seen)) == len(seen) else None

@@ -1,0 +1,106 @@
+"""What a mapping is chosen for: cores, traffic, energy or latency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+import numpy as np
+
+from nmcompile.hardware import HardwareModel
+from nmcompile.mapper.bounds import network_bound
+from nmcompile.mapper.pack import Packing
+from nmcompile.mapper.pieces import FloatArray, Pieces
+from nmcompile.mapper.problem import Problem
+
+Goal = Literal["cores", "traffic", "energy", "latency"]
+
+#: Each piece counts as this share of a core at least, whatever it takes.
+PIECE_SHARE = 0.2
+#: Weight of everything that is not optimised, so that ties have an order.
+TIE = 1e-3
+#: Hops of a message where nothing is placed yet.
+USUAL_HOPS = 3
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Puts numbers on cuts and packings; smaller is better."""
+
+    goal: Goal = "cores"
+
+    @property
+    def apart(self) -> bool:
+        """Whether pieces are better on cores of their own."""
+        return self.goal == "latency"
+
+    def of_pieces(self, problem: Problem, pieces: Pieces, shares: FloatArray) -> float:
+        """A layer's cut, seen alone."""
+        times = pieces.times
+        full = shares.max(axis=0)
+        cores = float((times * (full * (1 - PIECE_SHARE) + PIECE_SHARE)).sum())
+        if self.goal == "cores":
+            return cores + TIE * float((times * shares.sum(axis=0)).sum())
+        if self.goal == "traffic":
+            return float((times * pieces.spikes).sum()) + TIE * cores
+        if self.goal == "energy":
+            return float((times * energy_pj(problem.hardware, pieces)).sum()) + TIE * cores
+        return float(time_ns(problem, pieces).max(initial=0)) + TIE * cores
+
+    def of_packing(
+        self, problem: Problem, parts: Sequence[Pieces], packing: Packing
+    ) -> tuple[float, float]:
+        """All layers on their cores: what is optimised first, then what comes next."""
+        messages = float(sum(part.spikes.sum() for part in parts))
+        if self.goal == "cores":
+            return packing.cores, messages
+        if self.goal == "traffic":
+            return messages, packing.cores
+        if self.goal == "energy":
+            energy = float(sum(energy_pj(problem.hardware, part).sum() for part in parts))
+            return energy, packing.cores
+        return step_ns(problem, parts, packing), packing.cores
+
+    def reached(self, problem: Problem, packing: Packing) -> bool:
+        """Whether nothing better is possible."""
+        return self.goal == "cores" and packing.cores <= network_bound(problem).cores
+
+
+def energy_pj(hardware: HardwareModel, pieces: Pieces) -> FloatArray:
+    """(pieces,) energy of a step: updates, events, and messages with some hops each."""
+    energy = hardware.energy_pj
+    hop = (energy.hop_east_west.value + energy.hop_north_south.value) / 2
+    update = energy.neuron_access.value + energy.neuron_update.value
+    message = energy.message_out.value + USUAL_HOPS * hop
+    return (
+        pieces.compartments * update
+        + pieces.events * energy.synapse_dense.value
+        + pieces.spikes * message
+    )
+
+
+def time_ns(problem: Problem, pieces: Pieces) -> FloatArray:
+    """(pieces,) time of a step without synchronisation: updates, events and messages."""
+    time = problem.hardware.time_ns
+    sent = problem.rates[pieces.layer] * pieces.compartments
+    return (
+        pieces.compartments * (time.neuron_access.value + time.neuron_update.value)
+        + pieces.events * time.synapse_dense.value
+        + pieces.spikes * time.message_in.value
+        + sent * time.spike_out.value
+        + sent * time.message_out.value * pieces.slots / np.maximum(pieces.compartments, 1)
+    )
+
+
+def step_ns(problem: Problem, parts: Sequence[Pieces], packing: Packing) -> float:
+    """Time of a step in ns: that of the slowest core, and the barrier for the tiles in use."""
+    busy = np.zeros(packing.cores)
+    for part in parts:
+        np.add.at(busy, packing.core[part.layer], time_ns(problem, part))
+    time = problem.hardware.time_ns
+    tiles = ceil(packing.cores / problem.hardware.chip.cores_per_tile.value)
+    steps = zip(time.barrier_tiles.values, time.barrier.values, strict=True)
+    barrier = next((ns for most, ns in steps if tiles <= most), time.barrier.values[-1])
+    return float(busy.max(initial=0)) + barrier
