@@ -50,6 +50,7 @@ def board(
     no layer.
     """
     hardware = load_hardware("loihi1")
+    room = 113  # rows of 1,024 weights in a core's memory
     rng = np.random.default_rng(chips * cores)
     count, size = chips * cores, hardware.core.compartments.value
     sizes = rng.integers(size // 4, size + 1, count)
@@ -69,7 +70,7 @@ def board(
         made.append(
             Core(
                 compartments=compartments.rows(0, int(sizes[number])),
-                blocks=blocks.rows(0, int(rng.integers(1, axons + 1))),
+                blocks=blocks.rows(0, int(rng.integers(1, min(axons, room) + 1))),
                 input_axons=InputAxons.from_rows([(0, 0, 0)] * axons),
                 output_axons=OutputAxons.of(
                     kind=np.zeros(axons),
