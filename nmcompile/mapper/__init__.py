@@ -1,0 +1,1 @@
+"""The mapper: which neurons share a core, and where each core sits."""
