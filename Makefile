@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-keras test-reference test-lava test-nengo test-nengo-loihi fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-speed bench-sides lint format docs figures lock clean
+.PHONY: help demo test test-all test-keras test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-speed bench-sides lint format docs figures lock clean
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,10 +25,14 @@ demo: $(VENV)/.demo ## Build the shipped MNIST network, run 1,000 images, write 
 	$(BIN)/python -m nmcompile eval demo/mnist.nmc --data examples/mnist/test_1000.npz --report demo/report.html
 
 test: $(VENV)/.dev ## Run the tests (without Keras and reference emulators), with coverage
-	$(BIN)/python -m pytest -m "not slow and not keras and not reference and not nengo" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser" --cov --cov-report=term:skip-covered
 
-test-all: test-keras test-nengo test-nengo-loihi test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
-	$(BIN)/python -m pytest -m "not keras and not reference and not nengo"
+test-all: test-keras test-nengo test-nengo-loihi test-browser test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
+	$(BIN)/python -m pytest -m "not keras and not reference and not nengo and not browser"
+
+test-browser: $(VENV)/.dev ## Open the map of a network in Chromium (NMCOMPILE_BROWSER=its path insists on it)
+	$(PIP) install --quiet 'playwright>=1.45'
+	$(BIN)/python -m pytest -m browser tests/analysis
 
 test-keras: $(VENV)/.dev ## Compare live with Keras 3 (installs about 1 GB into .venv-keras)
 	$(PYTHON) -m venv $(VENV)-keras
@@ -88,12 +92,12 @@ PYTHON313 ?= python3.13
 test-oldest: ## The tests on Python 3.10 with NumPy 1.26
 	$(PYTHON310) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy==1.26.4' --editable '.[report]' pytest pytest-cov hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-oldest/numba $(VENV)-oldest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo"
+	NUMBA_CACHE_DIR=$(VENV)-oldest/numba $(VENV)-oldest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser"
 
 test-newest: ## The tests on Python 3.13 with NumPy 2
 	$(PYTHON313) -m venv $(VENV)-newest
 	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest pytest-cov hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo"
+	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser"
 
 bench: bench-first-path bench-speed ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
 
