@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings, source_file
-from nmcompile.cli.output import cores_text, print_json, print_pairs
+from nmcompile.cli.output import cores_text, print_json, print_pairs, unverified_row
 
 
 def build(
@@ -63,6 +63,7 @@ def build(
     """Compile MODEL into a Program file."""
     from nmcompile.api import build as compile_model
     from nmcompile.files import check_writable
+    from nmcompile.hardware import parse_target
     from nmcompile.passes.pipeline import PassRecord
 
     check_writable(output, source_file(model), calibrate)
@@ -97,12 +98,14 @@ def build(
         seed=seed,
     )
     program.save(output)
+    hardware = parse_target(program.target).hardware
     log = {entry["name"]: entry["changes"] for entry in program.manifest["passes"]}
     summary = {
         "program": str(output),
         "target": program.target,
         "cores": len(program.cores),
         "chips": program.chips,
+        "unverified": [name for name, _ in hardware.unverified()],
         "neurons": sum(len(core.compartments) for core in program.cores),
         "stored_synapses": sum(len(core.synapses) for core in program.cores),
         "steps": program.steps,
@@ -117,6 +120,7 @@ def build(
         f"built {output}",
         [
             ("target", program.target),
+            *unverified_row(hardware),
             ("size", cores_text(program)),
             ("neurons", f"{summary['neurons']:,}"),
             ("stored synapses", f"{summary['stored_synapses']:,}"),

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings
-from nmcompile.cli.output import cores_text, count, print_json, print_pairs, print_table
+from nmcompile.cli.output import (
+    cores_text,
+    count,
+    print_json,
+    print_pairs,
+    print_table,
+    unverified_row,
+)
 
 if TYPE_CHECKING:
     from nmcompile.errors import Obstacle
@@ -43,6 +50,7 @@ def check(
     from nmcompile.passes.base import NmcompileWarning
 
     place = parse_target(target)
+    unverified = [name for name, _ in place.hardware.unverified()]
     obstacles = [] if is_python(model) else find_obstacles(model)
     if obstacles:
         return _list_obstacles(model, obstacles, json)
@@ -75,9 +83,12 @@ def check(
                         "used": error.used,
                         "limit": error.limit,
                     },
+                    "unverified": unverified,
                 }
             )
             return 1
+        if doubt := place.hardware.unverified_text():
+            typer.echo(doubt)
         raise
     except CompileError as error:
         if json:
@@ -92,6 +103,7 @@ def check(
                 "target": program.target,
                 "cores": len(program.cores),
                 "chips": program.chips,
+                "unverified": unverified,
             }
         )
         return 0
@@ -104,6 +116,7 @@ def check(
                 "fits",
                 f"{program.target}, {cores_text(program)}",
             ),
+            *unverified_row(place.hardware),
             ("split", split),
             *((layer_use.layer, layer_use.sentence()) for layer_use in use),
         ],

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nmcompile.cli.options import Json, ProgramPath
-from nmcompile.cli.output import cores_text, print_json, print_pairs, print_table
+from nmcompile.cli.output import cores_text, print_json, print_pairs, print_table, unverified_row
 
 
 def inspect(
@@ -44,6 +44,7 @@ def inspect(
             {
                 "program": str(program_path),
                 "target": program.target,
+                "unverified": [name for name, _ in hardware.unverified()],
                 "steps": program.steps,
                 "dt_s": program.dt_s,
                 "source": source,
@@ -73,6 +74,7 @@ def inspect(
                 "target",
                 f"{program.target}, {cores_text(program)}",
             ),
+            *unverified_row(hardware),
             ("steps", f"{program.steps} of {program.dt_s * 1e3:g} ms"),
             ("encoder", f"{encoder.name}, {shape_text(encoder.shape)}, mode {encoder.mode}"),
             ("read-out", f"{program.read_out.kind} of {', '.join(program.read_out.layers)}"),

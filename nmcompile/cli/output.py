@@ -14,6 +14,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from nmcompile.chip.program import Program
+    from nmcompile.hardware import HardwareModel
 
 Report = Callable[[int, int], None]
 
@@ -52,6 +53,12 @@ def count(number: int, noun: str) -> str:
 def cores_text(program: Program) -> str:
     """``7 cores on 1 chip``."""
     return f"{count(len(program.cores), 'core')} on {count(program.chips, 'chip')}"
+
+
+def unverified_row(hardware: HardwareModel) -> list[tuple[str, str]]:
+    """A row of `print_pairs` on unverified limits; none where all are verified."""
+    text = hardware.unverified_text()
+    return [("unverified", text)] if text else []
 
 
 def console() -> Console:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nmcompile.cli.options import Json
 from nmcompile.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from nmcompile.hardware import HardwareModel
 
 
 def targets(
@@ -21,22 +24,34 @@ def targets(
         models = [load_hardware(each) for each in model_names()]
         if json:
             print_json(
-                {model.name: [board.model_dump() for board in model.boards] for model in models}
+                {
+                    model.name: [
+                        {
+                            **board.model_dump(),
+                            "cores": board.cores(model),
+                            "unverified_limits": len(model.unverified()),
+                        }
+                        for board in model.boards
+                    ]
+                    for model in models
+                }
             )
             return
         print_table(
             "targets",
             ("target", "chips", "cores"),
             [
-                (f"{model.name}:{board.name}", board.chips, board.chips * model.chip.cores.value)
+                (f"{model.name}:{board.name}", board.chips, board.cores(model))
                 for model in models
                 for board in model.boards
             ],
         )
+        for model in models:
+            _print_unverified(model)
         return
     model = parse_target(name).hardware
     if json:
-        print_json(model.model_dump())
+        print_json({**model.model_dump(), "unverified": [name for name, _ in model.unverified()]})
         return
     rows: list[tuple[object, ...]] = []
     for section in type(model).model_fields:
@@ -47,9 +62,19 @@ def targets(
     print_table(f"{model.title} ({model.name})", ("part", "number", "value", "source"), rows)
     print_table(
         "boards",
-        ("board", "chips", "source"),
-        [(board.name, board.chips, board.source) for board in model.boards],
+        ("board", "chips", "cores", "source"),
+        [
+            (board.name, board.chips, board.cores(model), _source(board.model_dump()))
+            for board in model.boards
+        ],
     )
+    _print_unverified(model)
+
+
+def _print_unverified(model: HardwareModel) -> None:
+    text = model.unverified_text()
+    if text:
+        typer.echo(text)
 
 
 def _value(entry: dict[str, Any]) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+#: Sections whose numbers decide whether a network fits; the others say what it costs.
+FIT_SECTIONS = ("chip", "core", "compartment", "synapse", "axon")
+#: Unverified limits that one line names; the rest is counted.
+NAMED = 3
 
 
 class _Frozen(BaseModel):
@@ -156,11 +161,21 @@ class Time(_Frozen):
 
 
 class Board(_Frozen):
-    """A board: a number of chips under a name."""
+    """A board: a number of chips, of which fewer cores than a chip has may be usable."""
 
     name: str = Field(min_length=1)
     chips: int = Field(ge=1)
+    cores_per_chip: int | None = Field(default=None, ge=1)
     source: str = Field(min_length=1)
+    verified: bool = True
+
+    def usable_cores(self, hardware: HardwareModel) -> int:
+        """Cores of each chip that a network can use; they are the first ones of the chip."""
+        return self.cores_per_chip or hardware.chip.cores.value
+
+    def cores(self, hardware: HardwareModel) -> int:
+        """Cores of all chips that a network can use."""
+        return self.chips * self.usable_cores(hardware)
 
 
 class HardwareModel(_Frozen):
@@ -187,12 +202,43 @@ class HardwareModel(_Frozen):
             raise ValueError(f"two boards are called {twice[0]}")
         return tuple(sorted(boards, key=lambda board: board.chips))
 
+    @model_validator(mode="after")
+    def _no_board_has_more_cores_than_its_chips(self) -> HardwareModel:
+        for board in self.boards:
+            if board.usable_cores(self) > self.chip.cores.value:
+                raise ValueError(
+                    f"board {board.name} uses {board.cores_per_chip} cores of chips "
+                    f"that have {self.chip.cores.value}"
+                )
+        return self
+
     def smallest_board(self, cores: int) -> Board | None:
         """The first board with room for so many cores, or None."""
         for board in self.boards:
-            if cores <= board.chips * self.chip.cores.value:
+            if cores <= board.cores(self):
                 return board
         return None
+
+    def unverified(self) -> list[tuple[str, Limit | Choices]]:
+        """``section.name`` and value of each limit that a fit depends on and no source confirms."""
+        return [
+            (f"{section}.{name}", entry)
+            for section in FIT_SECTIONS
+            for name, entry in getattr(self, section)
+            if not entry.verified
+        ]
+
+    def unverified_text(self) -> str | None:
+        """One line for reports: how many limits are unverified; None where none is."""
+        names = [name for name, _ in self.unverified()]
+        if not names:
+            return None
+        some, verb = ("1 limit", "is") if len(names) == 1 else (f"{len(names)} limits", "are")
+        rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return (
+            f"{some} of {self.name} that a fit depends on {verb} unverified: "
+            f"{', '.join(names[:NAMED])}{rest}"
+        )
 
 
 class Target(_Frozen):
