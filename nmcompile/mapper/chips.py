@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,8 @@ _PATIENCE = 60
 _PAIRS_A_CHIP = 12
 #: Times that groups of cores are exchanged, at most, while that helps.
 _CYCLES = 4
+#: Edges above which Mt-KaHyPar is not asked, for it then takes longer than all the rest.
+_OUTSIDE_EDGES = 1 << 20
 #: Fill above the average that Mt-KaHyPar may leave on a chip; mended after.
 _IMBALANCE = 0.02
 
@@ -281,9 +284,11 @@ def _mended(level: _Level, side: Sides, left: int, right: int) -> tuple[int, int
 def _mt_kahypar(
     graph: Graph, chips: int, per_chip: int, seed: int, threads: int | None
 ) -> Indices | None:
-    """Chips from Mt-KaHyPar's deterministic preset, or None where it is not installed."""
+    """Chips from Mt-KaHyPar's deterministic preset; None without it, or for a large graph."""
+    if len(graph.weight) // 2 > _OUTSIDE_EDGES:
+        return None
     try:
-        import mtkahypar
+        mtkahypar = import_module("mtkahypar")
     except ImportError:
         return None
     cores = len(graph.start) - 1
@@ -295,7 +300,7 @@ def _mt_kahypar(
     few = np.maximum(weight >> shift, 1)
     edges = list(zip(rows[once].tolist(), graph.neighbour[once].tolist(), strict=True))
     library = mtkahypar.initialize(threads or os.cpu_count() or 1, False)
-    mtkahypar.set_seed(seed)
+    mtkahypar.set_seed(seed % (1 << 31))
     context = library.context_from_preset(mtkahypar.PresetType.DETERMINISTIC)
     room = per_chip / -(-cores // chips) - 1
     context.set_partitioning_parameters(chips, max(room, _IMBALANCE), mtkahypar.Objective.CUT)

@@ -69,12 +69,13 @@ def assign_positions(
     graph = traffic.symmetric()
     order = np.argsort(chip, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(chip[order])) + 1)
+    flow_between, settled = compiled(_flow), compiled(_settle)
     parts = min(len(groups), threads or os.cpu_count() or 1)
 
     def settle(part: int) -> None:
         slot = np.full(len(chip), -1, np.int32)
         for cores in groups[part::parts]:
-            flow = compiled(_flow)(*graph, cores, slot)
+            flow = flow_between(*graph, cores, slot)
             if not flow.any():
                 continue
             # Numbers of its own for each chip, so that it does not matter who draws first.
@@ -82,7 +83,7 @@ def assign_positions(
             tries = _SWEEPS * len(cores) * places
             who = random.integers(len(cores), size=tries, dtype=np.int32)
             where = random.integers(places, size=tries, dtype=np.int32)
-            position[cores] = compiled(_settle)(flow, tile, distance, who, where)
+            position[cores] = settled(flow, tile, distance, who, where)
 
     with ThreadPoolExecutor(parts) as pool:
         list(pool.map(settle, range(parts)))
