@@ -61,13 +61,13 @@ class Cut:
     atoms: int
     channels_last: bool = True
 
-    @property
+    @cached_property
     def counts(self) -> Grid:
         """Number of pieces along each axis."""
         rows, cols, channels = (ceil(n / b) for n, b in zip(self.grid, self.box, strict=True))
         return rows, cols, channels
 
-    @property
+    @cached_property
     def pieces(self) -> int:
         """Number of pieces."""
         return prod(self.counts)

@@ -58,6 +58,18 @@ class Axis:
         self._numbers: dict[Pattern, int] = {}
         self._keys: dict[bytes, int] = {}
         self._units: dict[tuple[int, int, bool], Units] = {}
+        self._busiest: dict[tuple[int, int, bool], int] = {}
+
+    def busiest(self, source_box: int, target_box: int, split: bool) -> int:
+        """Units that begin in one piece of the source, over all of the target, at most."""
+        key = (source_box, target_box, split)
+        if key not in self._busiest:
+            total = np.zeros(int(self._source.max(initial=0)) // source_box + 1, np.int64)
+            for first in range(0, self.length, target_box):
+                units = self.units(first, min(first + target_box, self.length), split)
+                total += np.bincount(units.source // source_box, minlength=len(total))
+            self._busiest[key] = int(total.max())
+        return self._busiest[key]
 
     def units(self, first: int, last: int, split: bool) -> Units:
         """Units of the target interval from `first` to before `last`; one a tap if `split`."""
@@ -153,7 +165,7 @@ class ImageLink:
             for axis, taps in enumerate((rows, cols))
         )
         self._entries: dict[tuple[object, ...], Entry] = {}
-        self._reaching: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        self._reaching: dict[tuple[object, ...], list[tuple[int, int]]] = {}
         segment = hardware.axon.base_max.value + 1
         multiple = hardware.axon.pop16_base_multiple.value
         #: Bases beyond the largest start again at zero, at a multiple that every axon allows.
@@ -195,18 +207,31 @@ class ImageLink:
     def _chunks(self, source: Cut, reached: _Channels) -> list[tuple[int, int]]:
         """(chunk, longest row a place) of the populations that reach some channels."""
         first, last = reached.first, reached.last
+        if first >= last:
+            return []
+        if self._window.groups == 1:
+            # All inputs reach all outputs.
+            chunks = self._chunks_seen(source)
+            return [(k, last - first) for k in chunks]
         key = (source.grid[2], source.box[2], source.atoms, first, last)
         if key not in self._reaching:
             found = []
             for k, chunk in enumerate(source.chunks):
-                spans = [(first, last)]
-                if self._window.groups > 1:
-                    spans = [self._outputs(int(m), first, last) for m in self._members(chunk)]
+                spans = [self._outputs(int(m), first, last) for m in self._members(chunk)]
                 longest = max((b - a for a, b in spans), default=0)
-                if longest > 0 and len(self._members(chunk)):
+                if longest > 0:
                     found.append((k, longest))
             self._reaching[key] = found
         return self._reaching[key]
+
+    def _chunks_seen(self, source: Cut) -> list[int]:
+        """Populations of which a channel is seen."""
+        key = ("seen", source.grid[2], source.box[2], source.atoms)
+        if key not in self._reaching:
+            self._reaching[key] = [
+                (k, 0) for k, chunk in enumerate(source.chunks) if len(self._members(chunk))
+            ]
+        return [k for k, _ in self._reaching[key]]
 
     def _outputs(self, member: int, first: int, last: int) -> tuple[int, int]:
         """Output channels that a view channel of a grouped convolution reaches in a span."""
@@ -342,28 +367,20 @@ class ImageLink:
         )
 
     def busiest(self, source: Cut, target: Cut, split: Split) -> int:
-        counts = []
-        for axis in (0, 1):
-            whole = split is Split.TAPS or (split is Split.ROWS and axis == 0)
-            total = np.zeros(source.counts[axis], np.int64)
-            for k in range(target.counts[axis]):
-                units = self._axes[axis].units(*target.interval(axis, k), whole)
-                total += np.bincount(units.source // source.box[axis], minlength=len(total))
-            counts.append(int(total.max(initial=0)))
-        total = np.zeros(source.counts[2], np.int64)
-        slots = 2 * np.ones(len(source.chunks), np.int64)
-        for k, (start, stop) in enumerate(source.chunks):
-            if stop - start == 1:
-                slots[k] = 1
-        for k in range(target.counts[2]):
-            first = max(target.interval(2, k)[0], self._span[0])
-            last = min(target.interval(2, k)[1], self._span[1])
-            if first < last:
+        down = self._axes[0].busiest(source.box[0], target.box[0], split is not Split.NONE)
+        right = self._axes[1].busiest(source.box[1], target.box[1], split is Split.TAPS)
+        key = ("busiest", source.grid[2], source.box[2], source.atoms, target.box[2])
+        if key not in self._reaching:
+            total = np.zeros(source.counts[2], np.int64)
+            for k in range(target.counts[2]):
+                first = max(target.interval(2, k)[0], self._span[0])
+                last = min(target.interval(2, k)[1], self._span[1])
                 # Which numbering the target has is of no account here.
-                reached = _Channels(first, last, first, 0, 0)
-                for chunk, _ in self._chunks(source, reached):
-                    total[source.chunk_piece[chunk]] += slots[chunk]
-        return counts[0] * counts[1] * int(total.max(initial=0))
+                for chunk, _ in self._chunks(source, _Channels(first, last, first, 0, 0)):
+                    begin, stop = source.chunks[chunk]
+                    total[source.chunk_piece[chunk]] += 1 if stop - begin == 1 else 2
+            self._reaching[key] = [(int(total.max(initial=0)), 0)]
+        return down * right * self._reaching[key][0][0]
 
     def least_synapses(self) -> int:
         taps = 1

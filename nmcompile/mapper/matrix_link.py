@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -14,9 +12,12 @@ from nmcompile.chip.discrete import DiscreteConnection
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.layers import Connection
 from nmcompile.mapper.cut import Cut, IntArray
-from nmcompile.mapper.entry import BlockKind, Entry, Filled, Pairs, Split, is_dense
+from nmcompile.mapper.entry import BlockKind, Entry, Filled, Pairs, Split
 
 Block = tuple[NDArray[np.int32], NDArray[np.int16]]
+
+#: Pieces whose synapses are kept sorted.
+KEPT = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,20 +58,35 @@ def synapses_of(link: Connection) -> Synapses:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Axons into one piece, with their blocks, wherever the piece will start.
+    """Synapses into one piece, by population and atom, wherever the piece will start.
 
     Attributes
     ----------
+    atom, target, mantissa : (synapses,) the target counts from the population's `local`
+    edge : (axons + 1,) where the synapses of each population begin
     source, population, size, local : (axons,) as in `Filled`; `local` is the base in the piece
-    block : (axons,) index into `blocks`, whose targets count from `local`
+    longest, reach : (axons,) synapses of the longest row, and largest target
+    dense : (axons,) whether targets are consecutive in every row
+    block : (axons,) equal for populations with equal blocks: the first of them
     """
 
+    atom: IntArray
+    target: IntArray
+    mantissa: NDArray[np.int16]
+    edge: IntArray
     source: IntArray
     population: IntArray
     size: IntArray
     local: IntArray
+    longest: IntArray
+    reach: IntArray
+    dense: NDArray[np.bool_]
     block: IntArray
-    blocks: list[Block]
+
+    def rows(self, axon: int) -> Block:
+        """The block of one axon: (atoms, longest row) targets and mantissas."""
+        part = slice(int(self.edge[axon]), int(self.edge[axon + 1]))
+        return _rows(self.atom[part], self.target[part], self.mantissa[part], int(self.size[axon]))
 
 
 class MatrixLink:
@@ -86,58 +102,67 @@ class MatrixLink:
         self.connection = connection
         self._hardware = hardware
         self._synapses = synapses_of(connection.link)
-        self._pieces: dict[tuple[Cut, Cut], list[_Piece]] = {}
+        self._pieces: dict[tuple[Cut, Cut, int], _Piece] = {}
         segment = hardware.axon.base_max.value + 1
         self._multiple = hardware.axon.pop16_base_multiple.value
         self._segment = segment // self._multiple * self._multiple or segment
 
     def _piece(self, source: Cut, target: Cut, piece: int) -> _Piece:
-        key = (source, target)
+        key = (source, target, piece)
         if key not in self._pieces:
             # Candidates come one after the other; only the latest are worth keeping.
-            while len(self._pieces) > 4:
+            while len(self._pieces) >= max(KEPT, 2 * target.pieces):
                 del self._pieces[next(iter(self._pieces))]
-            self._pieces[key] = self._cut(source, target)
-        return self._pieces[key][piece]
+            self._pieces[key] = self._gather(source, target, piece)
+        return self._pieces[key]
 
-    def _cut(self, source: Cut, target: Cut) -> list[_Piece]:
-        """All pieces of the target."""
-        piece, compartment = (each[self._synapses.target] for each in target.maps[:2])
-        owner, _, population, atom = (each[self._synapses.source] for each in source.maps)
-        order = np.lexsort((compartment, atom, population, owner, piece))
-        columns = [each[order] for each in (piece, owner, population, atom, compartment)]
-        mantissa = self._synapses.mantissa[order]
-        ends = np.searchsorted(columns[0], np.arange(target.pieces + 1))
-        sizes = _population_sizes(source)
-        return [
-            self._gather([each[a:b] for each in columns[1:]], mantissa[a:b], sizes)
-            for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
-        ]
-
-    def _gather(
-        self,
-        columns: list[IntArray],
-        mantissa: NDArray[np.int16],
-        sizes: dict[tuple[int, int], int],
-    ) -> _Piece:
-        owner, population, atom, compartment = columns
+    def _gather(self, source: Cut, target: Cut, piece: int) -> _Piece:
+        here = np.flatnonzero(target.maps[0][self._synapses.target] == piece)
+        neuron = self._synapses.source[here]
+        compartment = target.maps[1][self._synapses.target[here]].astype(np.int64)
+        owner, _, population, atom = (each[neuron].astype(np.int64) for each in source.maps)
+        order = np.lexsort((compartment, atom, population, owner))
+        owner, population, atom, compartment = (
+            each[order] for each in (owner, population, atom, compartment)
+        )
+        mantissa = self._synapses.mantissa[here][order]
         new = np.diff(owner, prepend=-1).astype(bool) | np.diff(population, prepend=-1).astype(bool)
-        edges = np.append(np.flatnonzero(new), len(owner)).tolist()
-        known: dict[tuple[object, ...], int] = {}
-        blocks: list[Block] = []
-        rows = []
-        for a, b in pairwise(edges):
-            size = sizes[int(owner[a]), int(population[a])]
-            local = int(compartment[a:b].min()) // self._multiple * self._multiple
-            targets, values = _rows(atom[a:b], compartment[a:b] - local, mantissa[a:b], size)
-            # What is equal here is stored once, whatever population it is for.
-            key = (size, targets.shape[1], targets.tobytes(), values.tobytes())
-            if key not in known:
-                known[key] = len(blocks)
-                blocks.append((targets, values))
-            rows.append((int(owner[a]), int(population[a]), size, local, known[key]))
-        table = np.array(rows, np.int64).reshape(-1, 5).T
-        return _Piece(*table, blocks=blocks)
+        start = np.flatnonzero(new)
+        edge = np.append(start, len(owner))
+        if not len(start):
+            none = np.zeros(0, np.int64)
+            return _Piece(none, none, mantissa, edge, *(none,) * 6, np.zeros(0, bool), none)
+        count = np.diff(edge)
+        size = _population_sizes(source)[owner[start], population[start]]
+        local = np.minimum.reduceat(compartment, start) // self._multiple * self._multiple
+        target_of = compartment - np.repeat(local, count)
+        row = np.append(True, (np.diff(atom) != 0) | new[1:])
+        row_start = np.flatnonzero(row)
+        row_length = np.diff(np.append(row_start, len(owner)))
+        row_first = np.searchsorted(row_start, start)
+        longest = np.maximum.reduceat(row_length, row_first)
+        reach = np.maximum.reduceat(target_of, start)
+        twice = np.append(False, (np.diff(target_of) == 0) & ~row[1:])
+        dense = (
+            (reach == longest - 1)
+            & ((count == size * longest) | (longest == 1))
+            & ~np.logical_or.reduceat(twice, start)
+        )
+        found = _Piece(
+            atom,
+            target_of,
+            mantissa,
+            edge,
+            owner[start],
+            population[start],
+            size,
+            local,
+            longest,
+            reach,
+            dense,
+            np.arange(len(start)),
+        )
+        return replace(found, block=_alike(found))
 
     def entry(self, source: Cut, target: Cut, piece: int, split: Split) -> Entry:
         found = self._piece(source, target, piece)
@@ -145,27 +170,35 @@ class MatrixLink:
             return Entry(self.connection)
         kinds = []
         for segments in (np.zeros_like(found.local), found.local // self._segment):
-            counted = Counter(
-                self._shape(found.blocks[block], segment)
-                for block, segment in {*zip(found.block.tolist(), segments.tolist(), strict=True)}
+            block, segment = np.unique(np.stack([found.block, segments]), axis=1)
+            shapes = np.stack(
+                [
+                    found.size[block],
+                    found.longest[block],
+                    found.reach[block] + segment * self._segment,
+                    found.dense[block] & (segment == 0),
+                ]
             )
-            kinds.append(tuple(BlockKind(n, *shape) for shape, n in sorted(counted.items())))
+            shapes, times = np.unique(shapes, axis=1, return_counts=True)
+            kinds.append(
+                tuple(
+                    BlockKind(n, size, length, reach, bool(dense))
+                    for (size, length, reach, dense), n in zip(
+                        shapes.T.tolist(), times.tolist(), strict=True
+                    )
+                )
+            )
         few = self._hardware.axon.pop16_atoms.value
         return Entry(
             connection=self.connection,
             axons=len(found.source),
             narrow=int(np.count_nonzero((found.size > 1) & (found.size <= few))),
             spikes=int(found.size.sum()),
-            events=sum(found.blocks[k][0].size for k in found.block.tolist()),
+            events=int((found.size * found.longest).sum()),
             highest=int(found.local.max()),
             near=kinds[0],
             far=kinds[1],
         )
-
-    def _shape(self, block: Block, segment: int) -> tuple[int, int, int, bool]:
-        targets, _ = block
-        reach = int(targets.max()) + segment * self._segment
-        return (*targets.shape, reach, not segment and is_dense(targets))  # type: ignore[return-value]
 
     def pairs(self, source: Cut, target: Cut, piece: int, split: Split) -> Pairs:
         found = self._piece(source, target, piece)
@@ -209,7 +242,7 @@ class MatrixLink:
             base=base,
             block=block.reshape(-1),
             blocks=[
-                ((found.blocks[k][0] + shift).astype(np.int32), found.blocks[k][1])
+                _shifted(found.rows(k), shift)
                 for k, shift in zip(keys[0].tolist(), shifts.tolist(), strict=True)
             ],
             sparse_bits=entry.sparse_bits(start, self._hardware),
@@ -228,7 +261,35 @@ def _rows(atom: IntArray, target: IntArray, mantissa: NDArray[np.int16], size: i
     return targets, values
 
 
-def _population_sizes(source: Cut) -> dict[tuple[int, int], int]:
+def _shifted(block: Block, shift: int) -> Block:
+    return (block[0] + shift).astype(np.int32), block[1]
+
+
+def _alike(found: _Piece) -> IntArray:
+    """(axons,) the first population with an equal block."""
+    start, count = found.edge[:-1], np.diff(found.edge)
+    mixed = (found.atom << 40) ^ (found.target << 18) ^ (found.mantissa.astype(np.int64) & 0xFFFF)
+    mixed = mixed.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(29)
+    table = np.stack(
+        [found.size, found.longest, count, np.add.reduceat(mixed, start).astype(np.int64)]
+    )
+    _, first, where, times = np.unique(
+        table, axis=1, return_index=True, return_inverse=True, return_counts=True
+    )
+    block = first[where.reshape(-1)]
+    # Different sums are different blocks; equal ones are looked at.
+    known: dict[tuple[object, ...], int] = {}
+    for axon in np.flatnonzero(times[where.reshape(-1)] > 1).tolist():
+        targets, values = found.rows(axon)
+        key = (targets.shape, targets.tobytes(), values.tobytes())
+        block[axon] = known.setdefault(key, axon)
+    return block
+
+
+def _population_sizes(source: Cut) -> IntArray:
+    """(pieces, most populations) neurons of each population."""
     piece, _, population, _ = source.maps
-    pairs, counts = np.unique(np.stack([piece, population]), axis=1, return_counts=True)
-    return dict(zip(zip(*pairs.tolist(), strict=True), counts.tolist(), strict=True))
+    sizes = np.zeros((source.pieces, int(population.max()) + 1), np.int64)
+    np.add.at(sizes, (piece, population), 1)
+    return sizes

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from typing import Literal
 
 import numpy as np
 
 from nmcompile.hardware import HardwareModel
 from nmcompile.mapper.bounds import network_bound
+from nmcompile.mapper.cut import Cut
 from nmcompile.mapper.pack import Packing
 from nmcompile.mapper.pieces import FloatArray, Pieces
 from nmcompile.mapper.problem import Problem
 
+#: Resources of a piece that add up on a core, the first of `Pieces.shares`.
+RESOURCES = 4
 Goal = Literal["cores", "traffic", "energy", "latency"]
 
 #: Each piece counts as this share of a core at least, whatever it takes.
 PIECE_SHARE = 0.2
+#: How much it counts that pieces of different needs can share cores.
+MIXING = 0.5
 #: Weight of everything that is not optimised, so that ties have an order.
 TIE = 1e-3
+#: What a piece costs that does not fit a core, for each share of a core too much.
+MISFIT = 1e6
 #: Hops of a message where nothing is placed yet.
 USUAL_HOPS = 3
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What a layer's pieces cost.
+
+    Attributes
+    ----------
+    alone : in cores if none shares a core; or in what is optimised
+    loads : cores' worth of each resource
+    misfit : by how many cores' worth pieces exceed a core
+    """
+
+    alone: float
+    loads: tuple[float, ...]
+    misfit: float
 
 
 @dataclass(frozen=True)
@@ -36,18 +59,46 @@ class Objective:
         """Whether pieces are better on cores of their own."""
         return self.goal == "latency"
 
-    def of_pieces(self, problem: Problem, pieces: Pieces, shares: FloatArray) -> float:
+    def of_layer(self, problem: Problem, pieces: Pieces) -> LayerCost:
         """A layer's cut, seen alone."""
         times = pieces.times
+        shares = pieces.shares(problem)
         full = shares.max(axis=0)
         cores = float((times * (full * (1 - PIECE_SHARE) + PIECE_SHARE)).sum())
+        loads = (shares[:RESOURCES] * times).sum(axis=1)
+        misfit = float((times * np.maximum(full - 1, 0)).sum())
         if self.goal == "cores":
-            return cores + TIE * float((times * shares.sum(axis=0)).sum())
-        if self.goal == "traffic":
-            return float((times * pieces.spikes).sum()) + TIE * cores
-        if self.goal == "energy":
-            return float((times * energy_pj(problem.hardware, pieces)).sum()) + TIE * cores
-        return float(time_ns(problem, pieces).max(initial=0)) + TIE * cores
+            alone = cores
+        elif self.goal == "traffic":
+            alone = float((times * pieces.spikes).sum()) + TIE * cores
+        elif self.goal == "energy":
+            alone = float((times * energy_pj(problem.hardware, pieces)).sum()) + TIE * cores
+        else:
+            alone = float(time_ns(problem, pieces).max(initial=0)) + TIE * cores
+        return LayerCost(alone, tuple(loads.tolist()), misfit)
+
+    def total(self, costs: Iterable[LayerCost]) -> float:
+        """All layers together."""
+        rows = list(costs)
+        alone = sum(row.alone for row in rows)
+        misfit = sum(row.misfit for row in rows)
+        loads = [sum(column) for column in zip(*(row.loads for row in rows), strict=True)]
+        value = alone + TIE * sum(loads)
+        if self.goal == "cores":
+            value = (1 - MIXING) * alone + MIXING * max(loads) + TIE * sum(loads)
+        return value + MISFIT * misfit
+
+    def least(self, problem: Problem, cut: Cut) -> float:
+        """What a cut costs at least, seen alone; known before its synapses are looked at."""
+        if self.goal != "cores":
+            return 0.0
+        size = prod(cut.grid) / problem.hardware.core.compartments.value
+        alone = size * (1 - PIECE_SHARE) + cut.pieces * PIECE_SHARE
+        return (1 - MIXING) * alone + MIXING * size
+
+    def promises(self, problem: Problem, costs: Iterable[LayerCost]) -> float:
+        """Cores in sight, if pieces do not share them, over the bound."""
+        return sum(cost.alone for cost in costs) / network_bound(problem).cores
 
     def of_packing(
         self, problem: Problem, parts: Sequence[Pieces], packing: Packing

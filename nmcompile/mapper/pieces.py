@@ -96,11 +96,13 @@ def _measure(
     last = hardware.core.compartments.value
     rates = [problem.rates[problem.ends(k)[0]] for k in problem.into[layer]]
     rows = []
+    kept = []
     seen: dict[tuple[int, ...], tuple[float, ...]] = {}
     for piece in number.tolist():
         entries = problem.entries(choice, layer, piece)
+        kept.append(entries)
         size = int(cut.sizes[piece])
-        # Entries are kept, so the same structure is the same object.
+        # Links return the same object for the same structure; it must live on for its id to.
         key = (size, *map(id, entries))
         if key not in seen:
             near = neuron_words(size, hardware)

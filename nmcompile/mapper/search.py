@@ -1,33 +1,32 @@
-"""Search for cuts: first layer by layer beside its neighbours, then all layers as they pack."""
+"""Search for cuts: layer by layer beside its neighbours, in pairs, then all layers as they pack."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
-
-import numpy as np
+from math import ceil, prod
 
 from nmcompile.hardware import HardwareModel
 from nmcompile.mapper.cut import Cut, Grid
 from nmcompile.mapper.entry import Split
-from nmcompile.mapper.objective import Objective
+from nmcompile.mapper.matrix_link import MatrixLink
+from nmcompile.mapper.objective import LayerCost, Objective
 from nmcompile.mapper.pack import Packing, pack
 from nmcompile.mapper.pieces import Pieces, measure, measure_some
 from nmcompile.mapper.problem import Choice, Problem
 
 #: Rounds over all layers; a round that changes nothing is the last.
 SWEEPS = 3
-#: Cuts of a layer that are tried beside its neighbours, and in whole packings.
-TRIED, PACKED = 12, 8
+#: Cuts of a layer that are tried beside its neighbours, in pairs with the next, and packed.
+TRIED, PAIRED, PACKED = 12, 6, 8
 #: Along an axis, cuts into so many parts are all tried, and into more parts more sparsely.
 PARTS = 24
 STEP = 1.25
-#: What a layer's cut costs where a piece does not fit, a share of a core too much.
-MISFIT = 1e6
 #: Networks of more pieces than this are not packed for every change.
 MOST_PACKED = 900
+#: Pairs of layers are cut together where so many more cores than the bound are in sight.
+WORTH_PAIRS = 1.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,15 @@ class Option:
         return choice.with_layer(self.cut, self.splits)
 
 
+@dataclass(frozen=True, eq=False)
+class _State:
+    """A choice, what each layer costs under it, and all of them together."""
+
+    choice: Choice
+    costs: Mapping[str, LayerCost]
+    total: float
+
+
 class Search:
     """Looks for the cuts of all layers of a problem."""
 
@@ -52,13 +60,15 @@ class Search:
 
     def run(self) -> tuple[Choice, Packing]:
         """The best choice found, and its packing."""
-        choice = self._alone(self._start())
+        state = self._state(self._alone(self._start()))
         for _ in range(SWEEPS):
-            after = self._sweep(choice)
-            if after is choice:
+            before = state.total
+            state = self._sweep(state)
+            if self.objective.promises(self.problem, state.costs.values()) > WORTH_PAIRS:
+                state = self._pairs(state)
+            if state.total >= before:
                 break
-            choice = after
-        return self._packed(choice)
+        return self._packed(state.choice)
 
     # Layer by layer.
 
@@ -80,67 +90,85 @@ class Search:
     def _alone(self, choice: Choice) -> Choice:
         """Each layer cut well behind those before it, whatever comes after."""
         for name in self.problem.layers:
-            ranked = self._ranked(choice, name)
-            if ranked:
-                choice = ranked[0].on(choice)
+            choice = next(iter(self._ranked(choice, name, 1))).on(choice)
         return choice
 
-    def _sweep(self, choice: Choice) -> Choice:
-        """Each layer cut anew, beside its neighbours."""
-        before = choice
-        for name in self.problem.layers:
-            near = self._neighbours(name)
-            best, cost = choice, self._cost(choice, near)
-            for option in self._ranked(choice, name)[:TRIED]:
-                tried = option.on(choice)
-                value = self._cost(tried, near)
-                if value < cost - 1e-9:
-                    best, cost = tried, value
-            choice = best
-        return choice if choice is not before else before
+    def _state(self, choice: Choice) -> _State:
+        costs = {name: self._cost(choice, name) for name in self.problem.layers}
+        return _State(choice, costs, self.objective.total(costs.values()))
 
-    def _neighbours(self, layer: str) -> list[str]:
-        """The layer, those before it and those behind, the encoder left out."""
+    def _moved(self, state: _State, choice: Choice, layers: Iterable[str]) -> _State:
+        """The state of another choice, in which only some layers cost something else."""
+        costs = {**state.costs, **{name: self._cost(choice, name) for name in layers}}
+        return _State(choice, costs, self.objective.total(costs.values()))
+
+    def _sweep(self, state: _State) -> _State:
+        """Each layer cut anew, beside its neighbours."""
+        for name in self.problem.layers:
+            near = self._neighbours({name})
+            base = state.choice
+            for option in self._ranked(base, name, TRIED):
+                tried = self._moved(state, option.on(base), near)
+                if tried.total < state.total - 1e-9:
+                    state = tried
+        return state
+
+    def _pairs(self, state: _State) -> _State:
+        """Each two layers behind each other cut anew together."""
         problem = self.problem
-        around = {layer}
-        around |= {problem.ends(k)[0] for k in problem.into[layer]}
-        around |= {problem.ends(k)[1] for k in problem.out_of[layer]}
+        for first, second in dict.fromkeys(map(problem.ends, range(len(problem.links)))):
+            if first == problem.encoder or first == second:
+                continue
+            near = self._neighbours({first, second})
+            base = state.choice
+            for option in self._ranked(base, first, PAIRED):
+                half = option.on(base)
+                for other in self._ranked(half, second, PAIRED):
+                    tried = self._moved(state, other.on(half), near)
+                    if tried.total < state.total - 1e-9:
+                        state = tried
+        return state
+
+    def _neighbours(self, layers: set[str]) -> list[str]:
+        """Some layers, those before them and those behind, the encoder left out."""
+        problem = self.problem
+        around = set(layers)
+        for layer in layers:
+            around |= {problem.ends(k)[0] for k in problem.into[layer]}
+            around |= {problem.ends(k)[1] for k in problem.out_of[layer]}
         return [name for name in problem.layers if name in around]
 
-    def _cost(self, choice: Choice, layers: list[str]) -> float:
-        return sum(self._layer_cost(choice, name) for name in layers)
-
-    def _layer_cost(self, choice: Choice, layer: str) -> float:
-        """What a layer takes, in cores or what is optimised; misfits cost very much."""
+    def _cost(self, choice: Choice, layer: str) -> LayerCost:
         pieces = measure_some(self.problem, choice, layer)
         shares = pieces.shares(self.problem)
-        worst = shares.max(axis=0)
-        if worst.max() > 1 and shares[3].max() == worst.max():
+        if shares.max() > 1 and shares[3].max() == shares.max():
             # The quick bound on output axons may be too high.
             pieces = self._measure(choice, layer)
-            shares = pieces.shares(self.problem)
-            worst = shares.max(axis=0)
-        return self.objective.of_pieces(self.problem, pieces, shares) + MISFIT * float(
-            (pieces.times * np.maximum(worst - 1, 0)).sum()
-        )
+        return self.objective.of_layer(self.problem, pieces)
 
-    def _ranked(self, choice: Choice, layer: str) -> list[Option]:
-        """Options for a layer, most promising first, by what their largest piece takes."""
+    def _ranked(self, choice: Choice, layer: str, count: int) -> list[Option]:
+        """Options for a layer, most promising first, by what their middle piece takes."""
         problem = self.problem
         found: list[tuple[float, int, Option]] = []
+        best: list[float] = []
         for box in boxes(problem.grids[layer], problem.hardware):
-            best: tuple[float, int, Option] | None = None
-            for option in self._variants(choice, layer, box):
-                pieces = measure_some(problem, option.on(choice), layer, edges=False)
-                worst = float(pieces.shares(problem).max())
-                cost = self.objective.of_pieces(problem, pieces, pieces.shares(problem))
-                cost += MISFIT * max(0.0, worst - 1) * float(pieces.times.sum())
-                if best is None or cost < best[0] - 1e-9:
-                    best = (cost, len(found), option)
-            if best is not None:
-                found.append(best)
+            cut = Cut(layer, problem.grids[layer], box, 1)
+            least = self.objective.least(problem, cut)
+            if len(best) >= count and least > best[count - 1]:
+                continue
+            rows = [
+                (self._middle_cost(option.on(choice), layer), number, option)
+                for number, option in enumerate(self._variants(choice, layer, box))
+            ]
+            cost, _, option = min(rows, key=lambda row: row[:2])
+            found.append((cost, len(found), option))
+            best = sorted([*best, cost])[:count]
         found.sort(key=lambda each: each[:2])
-        return [option for cost, _, option in found]
+        return [option for _, _, option in found[:count]]
+
+    def _middle_cost(self, choice: Choice, layer: str) -> float:
+        pieces = measure_some(self.problem, choice, layer, edges=False)
+        return self.objective.total([self.objective.of_layer(self.problem, pieces)])
 
     def _variants(self, choice: Choice, layer: str, box: Grid) -> Iterator[Option]:
         """Numberings, population sizes and splits for one size of pieces."""
@@ -149,19 +177,22 @@ class Search:
         atoms = {min(axon.pop32_atoms.value, box[2])}
         if box[2] > axon.pop16_atoms.value:
             atoms.add(axon.pop16_atoms.value)
+        if any(isinstance(problem.links[k], MatrixLink) for k in problem.out_of[layer]):
+            # Rows of a population are as long as its longest, so few neurons waste less.
+            atoms |= {1 << k for k in range(box[2].bit_length()) if 1 << k <= max(atoms)}
         single = box[:2] == (1, 1)
         links = problem.into[layer]
-        for most, last in product(
-            sorted(atoms, reverse=True), (True,) if single else (True, False)
+        shared = {split for k in links for split in problem.links[k].splits} or {Split.NONE}
+        for most, last, split in product(
+            sorted(atoms, reverse=True),
+            (True,) if single else (True, False),
+            [each for each in Split if each in shared],
         ):
             cut = Cut(layer, problem.grids[layer], box, most, last)
-            splits = [problem.links[k].splits for k in links]
-            shared = {split for each in splits for split in each}
-            for split in sorted(shared, key=lambda each: list(Split).index(each)):
-                yield Option(
-                    cut,
-                    {k: split if split in problem.links[k].splits else Split.NONE for k in links},
-                )
+            yield Option(
+                cut,
+                {k: split if split in problem.links[k].splits else Split.NONE for k in links},
+            )
 
     # All layers, packed.
 
@@ -200,8 +231,9 @@ class Search:
             for name in problem.layers:
                 if objective.reached(problem, packing):
                     return choice, packing
-                for option in self._ranked(choice, name)[:PACKED]:
-                    tried = option.on(choice)
+                base = choice
+                for option in self._ranked(base, name, PACKED):
+                    tried = option.on(base)
                     parts = self._all(tried)
                     if not self._fits(parts):
                         continue
@@ -224,9 +256,10 @@ def boxes(grid: Grid, hardware: HardwareModel) -> list[Grid]:
                 continue
             widest = min(grid[1], most // (rows * channels))
             even = ceil(grid[1] / ceil(grid[1] / widest))
-            for cols in {widest, even}:
+            for cols in sorted({widest, even}, reverse=True):
                 found[rows, cols, channels] = None
-    return list(found)
+    # Large pieces first, so that the many small ones can be passed over.
+    return sorted(found, key=lambda box: -prod(box))
 
 
 def sizes(n: int) -> list[int]:
