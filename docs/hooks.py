@@ -70,8 +70,16 @@ def hardware_models() -> str:
                 doubt = "" if entry["verified"] else " **(unverified)**"
                 rows.append((f"`{field}`", text, _cell(entry["source"]) + doubt))
             parts += [f"### {section}", "", _table(("number", "value", "source"), rows), ""]
-        boards = [(f"`{name}:{b.name}`", str(b.chips), _cell(b.source)) for b in model.boards]
-        parts += ["### boards", "", _table(("target", "chips", "source"), boards), ""]
+        boards = [
+            (
+                f"`{name}:{board.name}`",
+                str(board.chips),
+                str(board.cores(model)),
+                _cell(board.source) + ("" if board.verified else " **(unverified)**"),
+            )
+            for board in model.boards
+        ]
+        parts += ["### boards", "", _table(("target", "chips", "cores", "source"), boards), ""]
     return "\n".join(parts)
 
 
