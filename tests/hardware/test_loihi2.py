@@ -226,12 +226,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_report_marks_unverified_limits(
     command: str, built: Path, tmp_path: Path, run: Run
 ) -> None:
-    words = {
+    commands: dict[str, list[object]] = {
         "build": ["build", MODEL, "-o", tmp_path / "net.nmc", "--target", "loihi2"],
         "check": ["check", MODEL, "--target", "loihi2:oheo-gulch"],
         "inspect": ["inspect", built],
         "targets": ["targets", "loihi2"],
-    }[command]
+    }
+    words = commands[command]
     some = f"{len(LOIHI2.unverified())} limits of loihi2 that a fit depends on are unverified"
     assert some in run(*words)
     names = [name for name, _ in LOIHI2.unverified()]
