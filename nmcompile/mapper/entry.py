@@ -187,7 +187,7 @@ class Link(Protocol):
         ...
 
     def busiest(self, source: Cut, target: Cut, split: Split) -> int:
-        """Output axon slots, at most, that any piece of the source needs for all of the target."""
+        """Output axon slots that the busiest piece of the source needs, roughly or a few too many."""
         ...
 
     def least_synapses(self) -> int:

@@ -105,6 +105,7 @@ class MatrixLink:
         self._pieces: dict[tuple[Cut, Cut, int], _Piece] = {}
         segment = hardware.axon.base_max.value + 1
         self._multiple = hardware.axon.pop16_base_multiple.value
+        self._room = 1 << hardware.axon.pop16_target_bits.value
         self._segment = segment // self._multiple * self._multiple or segment
 
     def _piece(self, source: Cut, target: Cut, piece: int) -> _Piece:
@@ -212,11 +213,11 @@ class MatrixLink:
         return Pairs(pieces, *counts)
 
     def busiest(self, source: Cut, target: Cut, split: Split) -> int:
-        total = np.zeros(source.pieces, np.int64)
-        for k in range(target.pieces):
-            pairs = self.pairs(source, target, k, split)
-            total[pairs.source] += 2 * pairs.axons - pairs.single
-        return int(total.max(initial=0))
+        # As if every population reached every piece, and each got its share of short names.
+        populations = [source.populations(k) for k in {0, source.pieces - 1}]
+        share = min(1.0, self._room / (max(populations) * source.pieces))
+        wide = 1 if source.atoms == 1 else 2 - share
+        return ceil(max(populations) * target.pieces * wide)
 
     def least_synapses(self) -> int:
         return int(np.count_nonzero(self.connection.link.weights))

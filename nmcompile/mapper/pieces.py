@@ -106,10 +106,13 @@ def _measure(
         key = (size, *map(id, entries))
         if key not in seen:
             near = neuron_words(size, hardware)
+            # An odd place is out of reach for bases that must be multiples.
+            later = max(last - size, 0)
+            later -= later > 0 and later % 2 == 0
             seen[key] = (
                 size,
                 near + sum(entry.words(0, hardware) for entry in entries),
-                near + sum(entry.words(max(last - size, 0) | 1, hardware) for entry in entries),
+                near + sum(entry.words(later, hardware) for entry in entries),
                 max((entry.highest for entry in entries), default=0),
                 sum(entry.axons for entry in entries),
                 sum(

@@ -139,7 +139,7 @@ class Problem:
             total = np.zeros(source.pieces, np.int64)
             for piece in range(target.pieces):
                 pairs = self.links[link].pairs(source, target, piece, choice.splits[link])
-                narrow = within_room(pairs.narrow, self.room(link))
+                narrow = within_room(pairs.narrow, self.room(link), piece)
                 total[pairs.source] += wide * pairs.axons - (wide - 1) * (pairs.single + narrow)
             self._slots[key] = total
         return self._slots[key]
@@ -157,7 +157,7 @@ class Problem:
         return total
 
     def busiest(self, choice: Choice, layer: str) -> int:
-        """Output axon slots, at most, that any piece of a layer needs; quick, and never too few."""
+        """Output axon slots that the busiest piece of a layer needs, roughly; quick."""
         total = 0
         for k in self.out_of[layer]:
             source, target = (choice.cuts[name] for name in self.ends(k))
@@ -165,9 +165,13 @@ class Problem:
         return total
 
 
-def within_room(narrow: IntArray, room: int) -> IntArray:
-    """Axons by source piece that are pop16: all of a piece's, as long as numbers last."""
-    return np.where(np.cumsum(narrow) <= room, narrow, 0)
+def within_room(narrow: IntArray, room: int, first: int) -> IntArray:
+    """Axons by source piece that are pop16: all of a piece's, as long as numbers last.
+
+    Pieces take their turn from the `first` on, another one for each target, for fairness.
+    """
+    turned = np.roll(narrow, -first)
+    return np.roll(np.where(np.cumsum(turned) <= room, turned, 0), first)
 
 
 def _grid(shape: tuple[int, ...]) -> Grid:

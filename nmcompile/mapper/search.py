@@ -19,10 +19,12 @@ from nmcompile.mapper.problem import Choice, Problem
 #: Rounds over all layers; a round that changes nothing is the last.
 SWEEPS = 3
 #: Cuts of a layer that are tried beside its neighbours, in pairs with the next, and packed.
-TRIED, PAIRED, PACKED = 12, 6, 8
+TRIED, PAIRED, PACKED = 12, 6, 16
 #: Along an axis, cuts into so many parts are all tried, and into more parts more sparsely.
 PARTS = 24
 STEP = 1.25
+#: Population sizes that are tried where rows are sparse.
+FEW_ATOMS = (1, 2, 3, 4, 6, 8, 16)
 #: Networks of more pieces than this are not packed for every change.
 MOST_PACKED = 900
 #: Pairs of layers are cut together where so many more cores than the bound are in sight.
@@ -146,15 +148,20 @@ class Search:
             pieces = self._measure(choice, layer)
         return self.objective.of_layer(self.problem, pieces)
 
-    def _ranked(self, choice: Choice, layer: str, count: int) -> list[Option]:
-        """Options for a layer, most promising first, by what their middle piece takes."""
+    def _ranked(
+        self, choice: Choice, layer: str, count: int, *, diverse: bool = False
+    ) -> list[Option]:
+        """Options for a layer, most promising first, by what their middle piece takes.
+
+        If `diverse`, only the best of those with equally many pieces.
+        """
         problem = self.problem
         found: list[tuple[float, int, Option]] = []
         best: list[float] = []
         for box in boxes(problem.grids[layer], problem.hardware):
             cut = Cut(layer, problem.grids[layer], box, 1)
             least = self.objective.least(problem, cut)
-            if len(best) >= count and least > best[count - 1]:
+            if not diverse and len(best) >= count and least > best[count - 1]:
                 continue
             rows = [
                 (self._middle_cost(option.on(choice), layer), number, option)
@@ -164,7 +171,11 @@ class Search:
             found.append((cost, len(found), option))
             best = sorted([*best, cost])[:count]
         found.sort(key=lambda each: each[:2])
-        return [option for _, _, option in found[:count]]
+        options = [option for _, _, option in found]
+        if diverse:
+            first = {option.cut.pieces: option for option in reversed(options)}
+            options = [option for option in options if first[option.cut.pieces] is option]
+        return options[:count]
 
     def _middle_cost(self, choice: Choice, layer: str) -> float:
         pieces = measure_some(self.problem, choice, layer, edges=False)
@@ -179,7 +190,7 @@ class Search:
             atoms.add(axon.pop16_atoms.value)
         if any(isinstance(problem.links[k], MatrixLink) for k in problem.out_of[layer]):
             # Rows of a population are as long as its longest, so few neurons waste less.
-            atoms |= {1 << k for k in range(box[2].bit_length()) if 1 << k <= max(atoms)}
+            atoms |= {k for k in FEW_ATOMS if k <= box[2]}
         single = box[:2] == (1, 1)
         links = problem.into[layer]
         shared = {split for k in links for split in problem.links[k].splits} or {Split.NONE}
@@ -232,7 +243,7 @@ class Search:
                 if objective.reached(problem, packing):
                     return choice, packing
                 base = choice
-                for option in self._ranked(base, name, PACKED):
+                for option in self._ranked(base, name, PACKED, diverse=True):
                     tried = option.on(base)
                     parts = self._all(tried)
                     if not self._fits(parts):

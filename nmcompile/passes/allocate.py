@@ -111,13 +111,14 @@ class Allocate(Pass[Partition, Allocation]):
         cores: list[Core] = []
         arrivals: list[_Arrivals] = []
         for pieces in value.cores:
-            filled: list[tuple[int, Filled]] = []
+            filled: list[tuple[int, int, Filled]] = []
             for layer, piece in pieces:
                 start = int(packing.start[layer][piece])
                 for k in problem.into[layer]:
                     source, target = (cuts[name] for name in problem.ends(k))
                     split = value.choice.splits[k]
-                    filled.append((k, problem.links[k].fill(source, target, piece, split, start)))
+                    entering = problem.links[k].fill(source, target, piece, split, start)
+                    filled.append((k, piece, entering))
             core, arrival = _core_inputs(value, filled, names)
             arrivals.append(arrival)
             cores.append(
@@ -210,7 +211,7 @@ def _first_populations(value: Partition) -> dict[str, IntArray]:
 
 
 def _core_inputs(
-    value: Partition, filled: list[tuple[int, Filled]], names: list[str]
+    value: Partition, filled: list[tuple[int, int, Filled]], names: list[str]
 ) -> tuple[Core, _Arrivals]:
     """A core with formats, blocks, synapses and input axons; and where its axons come from."""
     problem = value.problem
@@ -221,7 +222,7 @@ def _core_inputs(
     delays: list[np.ndarray] = []
     columns: list[np.ndarray] = []
     start = 0
-    for k, each in filled:
+    for k, piece, each in filled:
         first_block = len(blocks)
         for block_targets, block_mantissas in each.blocks:
             row = format_row(each.connection, is_dense(block_targets), each.sparse_bits)
@@ -235,7 +236,7 @@ def _core_inputs(
         columns.append(
             np.stack(
                 [
-                    _kinds(value, k, each),
+                    _kinds(value, k, piece, each),
                     np.full(len(each.source), names.index(problem.ends(k)[0])),
                     each.source,
                     each.population,
@@ -247,7 +248,7 @@ def _core_inputs(
     table = np.concatenate(columns, axis=1) if columns else np.zeros((6, 0), np.int64)
     # A pop16 axon is named with few bits, so these come first; discrete ones come last.
     rank = np.select([table[0] == POP16, table[0] == POP32], [0, 1], 2)
-    kind, source, piece, population, base, block = table[:, np.argsort(rank, kind="stable")]
+    kind, source, owner, population, base, block = table[:, np.argsort(rank, kind="stable")]
     core = Core(
         profiles=Profiles.empty(),
         thresholds=Thresholds.empty(),
@@ -262,10 +263,10 @@ def _core_inputs(
         input_axons=InputAxons.of(kind=kind, block=block, base=base),
         output_axons=OutputAxons.empty(),
     )
-    return core, _Arrivals(kind, source, piece, population)
+    return core, _Arrivals(kind, source, owner, population)
 
 
-def _kinds(value: Partition, link: int, filled: Filled) -> IntArray:
+def _kinds(value: Partition, link: int, piece: int, filled: Filled) -> IntArray:
     """(axons,) discrete for single neurons, pop16 where allowed and there is room, else pop32."""
     axon = value.problem.hardware.axon
     eligible = (
@@ -275,7 +276,7 @@ def _kinds(value: Partition, link: int, filled: Filled) -> IntArray:
     )
     pieces, where = np.unique(filled.source, return_inverse=True)
     count = np.bincount(where, weights=eligible, minlength=len(pieces)).astype(np.int64)
-    granted = within_room(count, value.problem.room(link)) > 0
+    granted = within_room(count, value.problem.room(link), piece) > 0
     narrow = eligible & granted[where]
     return np.select([filled.size == 1, narrow], [DISCRETE, POP16], POP32)
 
