@@ -296,8 +296,9 @@ def _place_faults(program: Program, hardware: HardwareModel) -> Iterator[str]:
     for number, (chip, position) in enumerate(places):
         if not 0 <= chip < boards[board_name].chips:
             yield f"core {number} is on chip {chip}, {board_name} has {boards[board_name].chips}"
-        if not 0 <= position < hardware.chip.cores.value:
-            yield f"core {number} is at {position}, a chip has {hardware.chip.cores.value} cores"
+        usable = boards[board_name].usable_cores(hardware)
+        if not 0 <= position < usable:
+            yield f"core {number} is at {position}, a chip has {usable} cores"
 
 
 def _axon_faults(program: Program) -> Iterator[str]:

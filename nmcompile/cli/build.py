@@ -53,7 +53,12 @@ def build(
         int, typer.Option(help="Calibration samples for correcting amplitudes; 0 for none.")
     ] = 64,
     weight_bits: Annotated[int, typer.Option(help="Bits per weight: 1 to 6, or 8.")] = 8,
-    seed: Annotated[int, typer.Option(help="Seed of synthetic calibration data.")] = 0,
+    optimise: Annotated[
+        str, typer.Option(help="What to make small first: cores, traffic, energy or latency.")
+    ] = "cores",
+    seed: Annotated[
+        int, typer.Option(help="Seed of synthetic calibration data, and of the search for places.")
+    ] = 0,
     dump_ir: Annotated[
         Path | None, typer.Option(help="Folder for the text of every stage.")
     ] = None,
@@ -95,6 +100,7 @@ def build(
         threshold_gain=threshold_gain,
         gain_samples=gain_samples,
         weight_bits=weight_bits,
+        optimise=optimise,
         seed=seed,
     )
     program.save(output)

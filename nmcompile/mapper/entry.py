@@ -133,13 +133,20 @@ class Pairs:
     """Axons into one piece by the piece of the source that they come from.
 
     All (pieces,) int64; `source` ascends. `single` axons carry no atom, `narrow` ones could be
-    pop16, the others are pop32.
+    pop16, the others are pop32; `neurons` counts those behind all of them, once an axon.
     """
 
     source: IntArray
     axons: IntArray
     single: IntArray
     narrow: IntArray
+    neurons: IntArray
+
+    @classmethod
+    def nothing(cls) -> Pairs:
+        """No axons."""
+        none = np.zeros(0, np.int64)
+        return cls(none, none, none, none, none)
 
 
 @dataclass(frozen=True, eq=False)

@@ -136,9 +136,8 @@ class FlatLink:
 
     def pairs(self, source: Cut, target: Cut, piece: int, split: Split) -> Pairs:
         reached = self._reached(target.bounds(piece))
-        none = np.zeros(0, np.int64)
         if reached is None:
-            return Pairs(none, none, none, none)
+            return Pairs.nothing()
         multiple = self._hardware.axon.pop16_base_multiple.value
         key = (source.box, source.atoms, reached[2] % multiple)
         if key not in self._pairs:
@@ -150,7 +149,7 @@ class FlatLink:
                 pieces,
                 *(
                     np.bincount(place, weights=which, minlength=len(pieces)).astype(np.int64)
-                    for which in (found.size > 0, found.size == 1, narrow)
+                    for which in (found.size > 0, found.size == 1, narrow, found.size)
                 ),
             )
         return self._pairs[key]

@@ -332,9 +332,8 @@ class ImageLink:
     def pairs(self, source: Cut, target: Cut, piece: int, split: Split) -> Pairs:
         bounds = target.bounds(piece)
         reached = self._reached(bounds, target.channels_last)
-        none = np.zeros(0, np.int64)
         if reached is None:
-            return Pairs(none, none, none, none)
+            return Pairs.nothing()
         rows, cols = self._units(bounds, split)
         strides = target.strides(bounds.shape)
         multiple = self._hardware.axon.pop16_base_multiple.value
@@ -348,7 +347,7 @@ class ImageLink:
         counts = np.array(
             [
                 np.bincount(place, weights=which, minlength=len(third))
-                for which in (sizes > 0, sizes == 1, (sizes > 1) & (sizes <= few))
+                for which in (sizes > 0, sizes == 1, (sizes > 1) & (sizes <= few), sizes)
             ]
         ).astype(np.int64)
         places = np.multiply.outer(n_down.sum(axis=1), n_right.sum(axis=1))
@@ -364,6 +363,7 @@ class ImageLink:
             axons=np.multiply.outer(places, counts[0]).reshape(-1),
             single=np.multiply.outer(places, counts[1]).reshape(-1),
             narrow=np.multiply.outer(aligned, counts[2]).reshape(-1),
+            neurons=np.multiply.outer(places, counts[3]).reshape(-1),
         )
 
     def busiest(self, source: Cut, target: Cut, split: Split) -> int:

@@ -208,7 +208,7 @@ class MatrixLink:
         narrow = (found.size > 1) & (found.size <= few)
         counts = [
             np.bincount(place, weights=which, minlength=len(pieces)).astype(np.int64)
-            for which in (found.size > 0, found.size == 1, narrow)
+            for which in (found.size > 0, found.size == 1, narrow, found.size)
         ]
         return Pairs(pieces, *counts)
 

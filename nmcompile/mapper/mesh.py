@@ -44,6 +44,8 @@ def assign_positions(
     hardware: HardwareModel,
     seed: int = 0,
     threads: int | None = None,
+    *,
+    per_chip: int | None = None,
 ) -> Indices:
     """Place of each core on its chip, with few hops for the messages within chips.
 
@@ -55,6 +57,7 @@ def assign_positions(
     seed : of the random exchanges; equal seeds give equal places
     threads : that work on chips at the same time, None for all of the machine; makes no
         difference to the result
+    per_chip : cores of a chip that may be used; None for all
 
     Returns
     -------
@@ -62,7 +65,7 @@ def assign_positions(
     than `in_order`
     """
     position = in_order(chip)
-    places = hardware.chip.cores.value
+    places = per_chip or hardware.chip.cores.value
     tile = np.arange(places) // hardware.chip.cores_per_tile.value
     column, row = tile_of(np.unique(tile, return_index=True)[1], hardware)
     distance = abs(column[:, None] - column) + abs(row[:, None] - row)

@@ -16,6 +16,7 @@ def place_cores(
     chips: int,
     hardware: HardwareModel,
     seed: int = 0,
+    per_chip: int | None = None,
     threads: int | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Chip and place of each core, with few messages between chips and few hops within them.
@@ -28,6 +29,7 @@ def place_cores(
     chips : how many there are
     hardware : says how many cores a chip has and how they lie on its mesh
     seed : equal seeds give equal places
+    per_chip : cores of a chip that may be used; None for all
     threads : None for all of the machine; makes no difference to the result
 
     Returns
@@ -40,5 +42,6 @@ def place_cores(
     FitError
         Where the chips do not hold the cores.
     """
-    chip = assign_chips(traffic, chips, hardware.chip.cores.value, seed, threads)
-    return chip, assign_positions(traffic, chip, hardware, seed, threads)
+    per_chip = per_chip or hardware.chip.cores.value
+    chip = assign_chips(traffic, chips, per_chip, seed, threads)
+    return chip, assign_positions(traffic, chip, hardware, seed, threads, per_chip=per_chip)

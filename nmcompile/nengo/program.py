@@ -273,18 +273,18 @@ def _read_out(translation: Translation, weights: NDArray[np.float64]) -> ReadOut
 def _placed(program: Program, place: Target) -> Program:
     """Cores in order on the chips of a board."""
     hardware, needed = place.hardware, len(program.cores)
-    per_chip = hardware.chip.cores.value
     board = place.board or hardware.smallest_board(needed)
-    if board is None or needed > board.chips * per_chip:
+    if board is None or needed > board.cores(hardware):
         largest = board or hardware.boards[-1]
         raise FitError(
             f"nengo-loihi made {needed} blocks, one core each, and {largest.name} has "
-            f"{largest.chips * per_chip} cores; give fewer ensembles, or a larger board",
+            f"{largest.cores(hardware)} cores; give fewer ensembles, or a larger board",
             layer="",
             resource="cores",
             used=needed,
-            limit=largest.chips * per_chip,
+            limit=largest.cores(hardware),
         )
+    per_chip = board.usable_cores(hardware)
     return replace(
         program,
         target=f"{hardware.name}:{board.name}",

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nmcompile.errors import UsageError
+from nmcompile.mapper.objective import Goal
 
 EncoderMode = Literal["auto", "conv", "on", "on-off"]
 ReadOutPlace = Literal["host", "chip"]
@@ -50,7 +51,8 @@ class BuildOptions(BaseModel):
     threshold_gain : factor on thresholds, makes up for the overshoot that a hard reset loses
     gain_samples : calibration samples for correcting amplitudes; 0 leaves them as they are
     weight_bits : bits per weight
-    seed : of synthetic calibration data
+    optimise : what the mapper makes small first
+    seed : of synthetic calibration data, and of the search for places
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +68,7 @@ class BuildOptions(BaseModel):
     threshold_gain: float = Field(default=0.9, gt=0, le=2)
     gain_samples: int = Field(default=64, ge=0, le=10_000)
     weight_bits: Literal[1, 2, 3, 4, 5, 6, 8] = 8
+    optimise: Goal = "cores"
     seed: int = Field(default=0, ge=0)
 
     def neuron_for(self, changed: Mapping[str, float]) -> NeuronOptions:

@@ -137,9 +137,9 @@ def _passes(
         steps=options.steps,
         input_range=(float(data.min()), float(data.max())),
     )
-    yield PartitionLayers(hardware)
+    yield PartitionLayers(hardware, options.optimise)
     yield Allocate(hardware)
-    yield Place(target)
+    yield Place(target, options.seed)
     structure, tensors = network_tensors(network)
     log = [{"name": record.name, "changes": record.changes} for record in records]
     yield Emit(

@@ -5,19 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
+
 from nmcompile.errors import FitError
-from nmcompile.hardware import Target
+from nmcompile.hardware import Board, Target
 from nmcompile.ir.text import table_text
+from nmcompile.mapper.core_traffic import core_traffic
+from nmcompile.mapper.place import place_cores
+from nmcompile.mapper.traffic import Traffic
 from nmcompile.passes.allocate import Allocation
 from nmcompile.passes.base import Pass
 
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """An allocation whose cores have places, and the board that they are on."""
+    """An allocation whose cores have places.
+
+    Attributes
+    ----------
+    target : with the board that they are on
+    traffic : messages expected between cores
+    """
 
     allocation: Allocation
     target: Target
+    traffic: Traffic
 
     def __str__(self) -> str:
         names = self.allocation.partition.core_names()
@@ -31,49 +43,71 @@ class Placement:
 
 @dataclass(frozen=True)
 class Place(Pass[Allocation, Placement]):
-    """Reads the number of cores; changes chip and position of each, and chooses the board.
+    """Reads cores and the messages expected between them; changes chip and position of each.
 
-    Cores fill chips in layer order, so that layers that talk to each other are close.
+    Chooses the smallest board with room where none is given, takes as few chips of it as hold
+    the cores, and puts cores that talk to each other on one chip, and close together there.
+
+    Attributes
+    ----------
+    seed : of the search for places; equal seeds give equal places
     """
 
     name: ClassVar[str] = "place"
-    purpose: ClassVar[str] = "place cores on chips"
+    purpose: ClassVar[str] = "place cores on chips, near those that they talk to"
 
     target: Target
+    seed: int = 0
 
     def run(self, value: Allocation) -> Placement:
         hardware = self.target.hardware
-        per_chip = hardware.chip.cores.value
         needed = len(value.cores)
-        smallest = hardware.smallest_board(needed)
-        board = self.target.board or smallest
-        if board is None or needed > board.chips * per_chip:
-            largest = hardware.boards[-1]
-            tried = board or largest
-            taken = {name: len(set(c.tolist())) for name, c in value.partition.packing.core.items()}
-            layer = max(taken, key=lambda name: taken[name])
-            remedy = (
-                f"the smallest board on which it would fit is {smallest.name} with "
-                f"{smallest.chips} chips"
-                if smallest
-                else f"no {hardware.name} board is larger than {largest.name}, so make it smaller"
-            )
-            raise FitError(
-                f"the network needs {needed} cores, {tried.name} has {tried.chips * per_chip} "
-                f"({tried.chips} chips of {per_chip}); layer {layer!r} takes most, "
-                f"{taken[layer]}; {remedy}",
-                layer=layer,
-                resource="cores",
-                used=needed,
-                limit=tried.chips * per_chip,
-            )
+        board = self.target.board or hardware.smallest_board(needed)
+        if board is None or needed > board.cores(hardware):
+            raise self._misfit(value, board)
+        partition = value.partition
+        traffic = core_traffic(partition.problem, partition.choice, partition.packing)
+        chip, position = place_cores(
+            traffic, board.chips, hardware, self.seed, board.usable_cores(hardware)
+        )
         placed = tuple(
-            replace(core, chip=number // per_chip, position=number % per_chip)
-            for number, core in enumerate(value.cores)
+            replace(core, chip=at, position=place)
+            for core, at, place in zip(value.cores, chip.tolist(), position.tolist(), strict=True)
         )
         target = Target(hardware=hardware, board=board)
-        return Placement(replace(value, cores=placed), target)
+        return Placement(replace(value, cores=placed), target, traffic)
+
+    def _misfit(self, value: Allocation, board: Board | None) -> FitError:
+        hardware, needed = self.target.hardware, len(value.cores)
+        largest = hardware.boards[-1]
+        tried = board or largest
+        smallest = hardware.smallest_board(needed)
+        taken = {name: len(set(c.tolist())) for name, c in value.partition.packing.core.items()}
+        layer = max(taken, key=lambda name: taken[name])
+        remedy = (
+            f"the smallest board on which it would fit is {smallest.name} with "
+            f"{smallest.chips} chips"
+            if smallest
+            else f"no {hardware.name} board is larger than {largest.name}, so make it smaller"
+        )
+        return FitError(
+            f"the network needs {needed} cores, {tried.name} has {tried.cores(hardware)} "
+            f"({tried.chips} chips of {tried.usable_cores(hardware)}); layer {layer!r} takes "
+            f"most, {taken[layer]}; {remedy}",
+            layer=layer,
+            resource="cores",
+            used=needed,
+            limit=tried.cores(hardware),
+        )
 
     def changes(self, before: Allocation, after: Placement) -> str:
-        chips = len({core.chip for core in after.allocation.cores})
-        return f"{len(before.cores)} cores on {chips} chip(s) of {after.target.name}"
+        cores = after.allocation.cores
+        chip = np.array([core.chip for core in cores])
+        position = np.array([core.position for core in cores])
+        words = f"{len(cores)} cores on {chip.max() + 1} chip(s) of {after.target.name}"
+        total = float(after.traffic.messages.sum())
+        if not total:
+            return words
+        hops = after.traffic.hops(chip, position, after.target.hardware) / total
+        between = after.traffic.between_chips(chip) / total
+        return f"{words}, {between:.1%} of messages between chips, {hops:.2f} hops a message"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +15,10 @@ from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Injection, Program
 from nmcompile.chip.verify import verify_program
 from nmcompile.hardware import load_hardware, parse_target
-from nmcompile.passes import partition
+from nmcompile.mapper.search import Search
 from nmcompile.passes.options import checked_options
 from nmcompile.passes.pipeline import compile_network
+from tests.mapper.random_mapping import random_mapping
 from tests.networks import random_network
 
 STEPS = 14
@@ -30,19 +30,13 @@ OPTIONS = [
 
 
 def program(seed: int, options: dict[str, object], cut: np.random.Generator | None) -> Program:
-    """A compiled random network; with tiles of random shapes where `cut` is given."""
+    """A compiled random network; mapped at random where `cut` is given."""
     network = random_network(seed)
     x = samples(seed)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if cut is not None:
-            plain = partition._boxes
-
-            def shuffled(grid: partition.Grid, compartments: int) -> Iterator[partition.Grid]:
-                boxes = list(plain(grid, compartments))
-                return iter([boxes[k] for k in cut.permutation(len(boxes))])
-
-            patch.setattr(partition, "_boxes", shuffled)
+            patch.setattr(Search, "run", lambda search: random_mapping(search.problem, cut))
         return compile_network(
             network, parse_target("loihi1:nahuku-32"), checked_options(**options), x
         )

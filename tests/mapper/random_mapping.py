@@ -1,0 +1,31 @@
+"""Mappings drawn at random from all that the search could return."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmcompile.mapper.entry import Split
+from nmcompile.mapper.objective import Objective
+from nmcompile.mapper.pack import Packing, pack
+from nmcompile.mapper.pieces import measure
+from nmcompile.mapper.problem import Choice, Problem
+from nmcompile.mapper.search import Search, boxes
+
+
+def random_mapping(problem: Problem, rng: np.random.Generator) -> tuple[Choice, Packing]:
+    """Any cuts, numberings, population sizes and splits whose pieces fit, packed or not."""
+    search = Search(problem, Objective())
+    while True:
+        choice = search._start()
+        for name in problem.layers:
+            sizes = boxes(problem.grids[name], problem.hardware)
+            options = list(search._variants(choice, name, sizes[rng.integers(len(sizes))]))
+            choice = options[rng.integers(len(options))].on(choice)
+        parts = [measure(problem, choice, name) for name in problem.layers]
+        if all(part.shares(problem).max(initial=0) <= 1 for part in parts):
+            return choice, pack(problem, parts, apart=bool(rng.random() < 0.3))
+
+
+def splits(choice: Choice) -> set[Split]:
+    """The splits that a choice uses."""
+    return set(choice.splits)
