@@ -182,8 +182,11 @@ class Link(Protocol):
     """A connection, seen from the pieces that it enters."""
 
     connection: DiscreteConnection
-    #: What `Split` can do here.
-    splits: tuple[Split, ...]
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that are possible here."""
+        ...
 
     def entry(self, source: Cut, target: Cut, piece: int, split: Split) -> Entry:
         """What the blocks of a target piece cost."""

@@ -537,7 +537,7 @@ def _structure(
         return rows, cols, alive, (0, out)
     living = np.flatnonzero(weights.any(axis=(0, 1, 2)))
     span = (int(living[0]), int(living[-1]) + 1) if len(living) else (0, 0)
-    return rows, cols, weights.any(axis=(0, 1, 3)), span
+    return rows, cols, np.asarray(weights.any(axis=(0, 1, 3))), span
 
 
 def _names(parts: list[NDArray[np.int16]]) -> list[int]:

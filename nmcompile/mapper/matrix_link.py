@@ -52,8 +52,11 @@ def synapses_of(link: Connection) -> Synapses:
             value = np.broadcast_to(link.weights[i, j][inner, channel], source.shape)
             seen = source >= 0
             parts.append((source[seen].astype(np.int64), target[seen], value[seen]))
-    source, target, mantissa = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Synapses(source, target, mantissa)
+    return Synapses(
+        source=np.concatenate([source for source, _, _ in parts]),
+        target=np.concatenate([target for _, target, _ in parts]),
+        mantissa=np.concatenate([mantissa for _, _, mantissa in parts]),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,10 +273,10 @@ def _alike(found: _Piece) -> IntArray:
     """(axons,) the first population with an equal block."""
     start, count = found.edge[:-1], np.diff(found.edge)
     mixed = (found.atom << 40) ^ (found.target << 18) ^ (found.mantissa.astype(np.int64) & 0xFFFF)
-    mixed = mixed.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(29)
+    spread = mixed.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    spread ^= spread >> np.uint64(29)
     table = np.stack(
-        [found.size, found.longest, count, np.add.reduceat(mixed, start).astype(np.int64)]
+        [found.size, found.longest, count, np.add.reduceat(spread, start).astype(np.int64)]
     )
     _, first, where, times = np.unique(
         table, axis=1, return_index=True, return_inverse=True, return_counts=True

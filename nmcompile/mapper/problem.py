@@ -179,4 +179,4 @@ def _grid(shape: tuple[int, ...]) -> Grid:
 
 
 def _is_dense(weights: np.ndarray) -> bool:
-    return is_skeleton(weights) or np.count_nonzero(weights) >= DENSE_SHARE * weights.size
+    return is_skeleton(weights) or bool(np.count_nonzero(weights) >= DENSE_SHARE * weights.size)

@@ -25,6 +25,8 @@ PARTS = 24
 STEP = 1.25
 #: Population sizes that are tried where rows are sparse.
 FEW_ATOMS = (1, 2, 3, 4, 6, 8, 16)
+#: Cuts that cost at least so many times the best are not looked at.
+HOPELESS = 1.6
 #: Networks of more pieces than this are not packed for every change.
 MOST_PACKED = 900
 #: Pairs of layers are cut together where so many more cores than the bound are in sight.
@@ -59,6 +61,7 @@ class Search:
         self.problem = problem
         self.objective = objective
         self._measured: dict[tuple[object, ...], Pieces] = {}
+        self._rankings: dict[tuple[object, ...], list[Option]] = {}
 
     def run(self) -> tuple[Choice, Packing]:
         """The best choice found, and its packing."""
@@ -155,21 +158,39 @@ class Search:
 
         If `diverse`, only the best of those with equally many pieces.
         """
+        key = (layer, count, diverse, *self._surroundings(choice, layer))
+        if key not in self._rankings:
+            self._rankings[key] = self._rank(choice, layer, count, diverse)
+        return self._rankings[key]
+
+    def _rank(self, choice: Choice, layer: str, count: int, diverse: bool) -> list[Option]:
         problem = self.problem
         found: list[tuple[float, int, Option]] = []
         best: list[float] = []
-        for box in boxes(problem.grids[layer], problem.hardware):
+        todo = boxes(problem.grids[layer], problem.hardware)
+        seen = set(todo)
+        while todo:
+            box = todo.pop(0)
             cut = Cut(layer, problem.grids[layer], box, 1)
             least = self.objective.least(problem, cut)
-            if not diverse and len(best) >= count and least > best[count - 1]:
+            if (
+                best
+                and least > (HOPELESS * best[0] if diverse else best[-1])
+                and (diverse or len(best) >= count)
+            ):
                 continue
             rows = [
-                (self._middle_cost(option.on(choice), layer), number, option)
-                for number, option in enumerate(self._variants(choice, layer, box))
+                (*self._middle_cost(option.on(choice), layer), number, option)
+                for number, option in enumerate(self._variants(layer, box))
             ]
-            cost, _, option = min(rows, key=lambda row: row[:2])
+            cost, share, _, option = min(rows, key=lambda row: (row[0], row[2]))
             found.append((cost, len(found), option))
             best = sorted([*best, cost])[:count]
+            # Of what does not fit, so many channels as just might.
+            fewer = (*box[:2], int(box[2] / share))
+            if share > 1 and fewer[2] and fewer not in seen:
+                seen.add(fewer)
+                todo.insert(0, fewer)
         found.sort(key=lambda each: each[:2])
         options = [option for _, _, option in found]
         if diverse:
@@ -177,11 +198,23 @@ class Search:
             options = [option for option in options if first[option.cut.pieces] is option]
         return options[:count]
 
-    def _middle_cost(self, choice: Choice, layer: str) -> float:
-        pieces = measure_some(self.problem, choice, layer, edges=False)
-        return self.objective.total([self.objective.of_layer(self.problem, pieces)])
+    def _surroundings(self, choice: Choice, layer: str) -> tuple[object, ...]:
+        """What of a choice the options of a layer depend on."""
+        problem = self.problem
+        return tuple(
+            (k, choice.cuts[name], choice.splits[k])
+            for k in [*problem.into[layer], *problem.out_of[layer]]
+            for name in problem.ends(k)
+            if name != layer
+        )
 
-    def _variants(self, choice: Choice, layer: str, box: Grid) -> Iterator[Option]:
+    def _middle_cost(self, choice: Choice, layer: str) -> tuple[float, float]:
+        """Cost of a layer as if all pieces were like the middle one, and that one's share."""
+        pieces = measure_some(self.problem, choice, layer, edges=False)
+        cost = self.objective.of_layer(self.problem, pieces)
+        return self.objective.total([cost]), float(pieces.shares(self.problem).max())
+
+    def _variants(self, layer: str, box: Grid) -> Iterator[Option]:
         """Numberings, population sizes and splits for one size of pieces."""
         problem = self.problem
         axon = problem.hardware.axon

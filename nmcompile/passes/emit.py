@@ -53,7 +53,7 @@ class Emit(Pass[Placement, Program]):
             ),
             steps=self.steps,
             dt_s=graph.dt_s,
-            manifest=self.manifest,
+            manifest={**self.manifest, "mapping": value.summary()},
             attachments=self.attachments,
         )
 

@@ -12,6 +12,7 @@ from nmcompile.errors import FitError
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.text import shape_text, table_text
 from nmcompile.mapper.bounds import network_bound
+from nmcompile.mapper.cut import IntArray
 from nmcompile.mapper.objective import Goal, Objective
 from nmcompile.mapper.pack import Packing
 from nmcompile.mapper.problem import Choice, Problem
@@ -100,7 +101,7 @@ def core_pieces_bill(
     choice: Choice,
     packing: Packing,
     pieces: list[tuple[str, int]],
-    slots: dict[str, object],
+    slots: dict[str, IntArray],
 ) -> Bill:
     """The bill of a core with some pieces."""
     hardware = problem.hardware
@@ -109,7 +110,7 @@ def core_pieces_bill(
     for layer, piece in pieces:
         start = int(packing.start[layer][piece])
         compartments += int(choice.cuts[layer].sizes[piece])
-        out += int(slots[layer][piece])  # type: ignore[index]
+        out += int(slots[layer][piece])
         for entry in problem.entries(choice, layer, piece):
             words += entry.words(start, hardware)
             axons += entry.axons

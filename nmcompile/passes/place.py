@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nmcompile.errors import FitError
 from nmcompile.hardware import Board, Target
 from nmcompile.ir.text import table_text
 from nmcompile.mapper.core_traffic import core_traffic
 from nmcompile.mapper.place import place_cores
+from nmcompile.mapper.summary import mapping_summary
 from nmcompile.mapper.traffic import Traffic
 from nmcompile.passes.allocate import Allocation
 from nmcompile.passes.base import Pass
@@ -30,6 +32,31 @@ class Placement:
     allocation: Allocation
     target: Target
     traffic: Traffic
+
+    def summary(self) -> dict[str, Any]:
+        """What the mapper did, for the manifest; see `mapper.summary`.
+
+        Adds `messages` expected in a step: of all cores, those `between_chips`, and the `hops`
+        of those that stay on their chip.
+        """
+        partition = self.allocation.partition
+        chip, position = self.places()
+        return {
+            **mapping_summary(partition.problem, partition.choice, partition.packing),
+            "messages": {
+                "total": round(float(self.traffic.messages.sum()), 3),
+                "between_chips": round(self.traffic.between_chips(chip), 3),
+                "hops": round(self.traffic.hops(chip, position, self.target.hardware), 3),
+            },
+        }
+
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(cores,) chip and position of each core."""
+        cores = self.allocation.cores
+        return (
+            np.array([core.chip for core in cores]),
+            np.array([core.position for core in cores]),
+        )
 
     def __str__(self) -> str:
         names = self.allocation.partition.core_names()
@@ -101,10 +128,8 @@ class Place(Pass[Allocation, Placement]):
         )
 
     def changes(self, before: Allocation, after: Placement) -> str:
-        cores = after.allocation.cores
-        chip = np.array([core.chip for core in cores])
-        position = np.array([core.position for core in cores])
-        words = f"{len(cores)} cores on {chip.max() + 1} chip(s) of {after.target.name}"
+        chip, position = after.places()
+        words = f"{len(chip)} cores on {chip.max() + 1} chip(s) of {after.target.name}"
         total = float(after.traffic.messages.sum())
         if not total:
             return words

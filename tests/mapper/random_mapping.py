@@ -19,7 +19,7 @@ def random_mapping(problem: Problem, rng: np.random.Generator) -> tuple[Choice, 
         choice = search._start()
         for name in problem.layers:
             sizes = boxes(problem.grids[name], problem.hardware)
-            options = list(search._variants(choice, name, sizes[rng.integers(len(sizes))]))
+            options = list(search._variants(name, sizes[rng.integers(len(sizes))]))
             choice = options[rng.integers(len(options))].on(choice)
         parts = [measure(problem, choice, name) for name in problem.layers]
         if all(part.shares(problem).max(initial=0) <= 1 for part in parts):
