@@ -197,7 +197,7 @@ class Link(Protocol):
         ...
 
     def busiest(self, source: Cut, target: Cut, split: Split) -> int:
-        """Output axon slots that the busiest piece of the source needs, roughly or a few too many."""
+        """Output axon slots that the busiest piece of the source needs, roughly."""
         ...
 
     def least_synapses(self) -> int:

@@ -84,6 +84,9 @@ class Objective:
         misfit = sum(row.misfit for row in rows)
         loads = [sum(column) for column in zip(*(row.loads for row in rows), strict=True)]
         value = alone + TIE * sum(loads)
+        if self.goal == "latency":
+            # The slowest core makes the others wait; what these take hardly matters.
+            value = max(row.alone for row in rows) + TIE * value
         if self.goal == "cores":
             value = (1 - MIXING) * alone + MIXING * max(loads) + TIE * sum(loads)
         return value + MISFIT * misfit

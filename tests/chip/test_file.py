@@ -24,7 +24,7 @@ from nmcompile.chip.file import load_program, program_bytes, program_checksum, s
 from nmcompile.chip.program import Program
 from nmcompile.errors import ProgramFileError
 from nmcompile.ir import evaluate
-from tests.chip.programs import compiled, random_program, samples, small_program
+from tests.chip.programs import CORES_OF_300, compiled, random_program, samples, small_program
 from tests.networks import random_network, small_cnn
 
 Header = dict[str, Any]
@@ -90,7 +90,7 @@ def test_the_float_network_travels_along(tmp_path: Path) -> None:
 
 
 def test_equal_builds_give_equal_bytes() -> None:
-    again = compiled(small_cnn(), steps=16)
+    again = compiled(small_cnn(), CORES_OF_300, steps=16)
     assert again is not small_program()
     assert program_bytes(again) == program_bytes(small_program())
 
