@@ -1,8 +1,10 @@
 """Lower bounds: what no cut of a layer, and no packing of a network, can fall below.
 
-They hold for every mapping in which a neuron is on one core and a core that holds a neuron stores
-each of its weights once for every place of the kernel; weights that happen to be equal count as
-two. Shares are in cores: 2.5 compartments' worth need three cores, or half of one with others.
+They hold for every mapping of the mapper's kind: a neuron is on one core, a population is of one
+place, and the weights of a kernel are stored once at least, those of equal rows or columns of it
+once together. Of a sparse matrix, whose blocks are shared wherever they turn out equal, nothing
+is sure but that each value is stored. Shares are in cores: 2.5 cores' worth of compartments need
+three cores, or two and half of one that other layers are on too.
 """
 
 from __future__ import annotations

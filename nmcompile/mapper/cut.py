@@ -46,6 +46,10 @@ class Cut:
     piece at one place are populations of at most `atoms` neurons: a population shares its output
     axons, and an atom tells its neurons apart.
 
+    With a `halo`, a piece has so many more columns on either side, of compartments that stand for
+    no neuron. What a kernel would send beyond the edge goes there, so that a place at the edge
+    needs no block of its own: compartments are paid for synaptic memory.
+
     Attributes
     ----------
     layer : its name
@@ -53,6 +57,7 @@ class Cut:
     box : largest (rows, columns, channels) of a piece
     atoms : most neurons of a population
     channels_last : the numbering
+    halo : columns without neurons on either side of a piece
     """
 
     layer: str
@@ -60,6 +65,7 @@ class Cut:
     box: Grid
     atoms: int
     channels_last: bool = True
+    halo: int = 0
 
     @cached_property
     def counts(self) -> Grid:
@@ -89,6 +95,7 @@ class Cut:
     def strides(self, shape: Grid) -> Grid:
         """Compartments from one row, column and channel of a piece of `shape` to the next."""
         rows, cols, channels = shape
+        cols += 2 * self.halo
         if self.channels_last:
             return cols * channels, channels, 1
         return cols, 1, rows * cols
@@ -96,11 +103,24 @@ class Cut:
     @cached_property
     def sizes(self) -> IntArray:
         """(pieces,) neurons of each piece."""
-        along = [
+        rows, cols, channels = self._lengths
+        return np.multiply.outer(np.multiply.outer(rows, cols), channels).reshape(-1)
+
+    @cached_property
+    def compartments(self) -> IntArray:
+        """(pieces,) compartments of each piece, those of its halo included."""
+        rows, cols, channels = self._lengths
+        return np.multiply.outer(np.multiply.outer(rows, cols + 2 * self.halo), channels).reshape(
+            -1
+        )
+
+    @cached_property
+    def _lengths(self) -> list[IntArray]:
+        """Length of each piece along each axis."""
+        return [
             np.array([stop - start for start, stop in (self.interval(axis, k) for k in range(n))])
             for axis, n in enumerate(self.counts)
         ]
-        return np.multiply.outer(np.multiply.outer(along[0], along[1]), along[2]).reshape(-1)
 
     @cached_property
     def chunks(self) -> tuple[tuple[int, int], ...]:
@@ -153,7 +173,9 @@ class Cut:
         _, cols, channels = self.counts
         piece = (wr * cols + wc) * channels + wk
         place = ir * sc + ic
-        number = place * sk + ik if self.channels_last else ik * (sr * sc) + place
+        wide = sc + 2 * self.halo
+        seat = ir * wide + ic + self.halo
+        number = seat * sk + ik if self.channels_last else ik * (sr * wide) + seat
         groups = -(-sk // self.atoms)
         population = place * groups + ik // self.atoms
         atom = np.broadcast_to(ik % self.atoms, shape)

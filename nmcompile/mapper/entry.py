@@ -149,6 +149,10 @@ class Pairs:
         return cls(none, none, none, none, none)
 
 
+#: Targets less the base, and mantissas, both (atoms, synapses).
+Block = tuple[NDArray[np.int32], NDArray[np.int16]]
+
+
 @dataclass(frozen=True, eq=False)
 class Filled:
     """Axons and blocks of one piece and connection, in the order in which they are numbered.
@@ -158,8 +162,9 @@ class Filled:
     source, population, size : (axons,) piece of the source, population there, its neurons
     base : (axons,) in the core
     block : (axons,) index into `blocks`
-    blocks : (targets less the base, mantissas), both (atoms, synapses)
-    sparse_bits : index width of the blocks that are not consecutive
+    blocks : what the axons point at
+    dense : (blocks,) which are stored without indices
+    sparse_bits : index width of the others
     """
 
     connection: DiscreteConnection
@@ -168,7 +173,8 @@ class Filled:
     size: IntArray
     base: IntArray
     block: IntArray
-    blocks: list[tuple[NDArray[np.int32], NDArray[np.int16]]] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    dense: list[bool] = field(default_factory=list)
     sparse_bits: int = 0
 
     @classmethod
@@ -186,6 +192,11 @@ class Link(Protocol):
     @property
     def splits(self) -> tuple[Split, ...]:
         """The splits that are possible here."""
+        ...
+
+    @property
+    def halo(self) -> int:
+        """Columns of a halo with which no column of the source is at an edge; 0 for no use."""
         ...
 
     def entry(self, source: Cut, target: Cut, piece: int, split: Split) -> Entry:
@@ -211,11 +222,6 @@ class Link(Protocol):
     def fill(self, source: Cut, target: Cut, piece: int, split: Split, start: int) -> Filled:
         """What enters a target piece that begins at compartment `start` of its core."""
         ...
-
-
-def is_dense(targets: NDArray[np.int32]) -> bool:
-    """Whether the targets are 0, 1, 2, … in every row, so that no index is stored."""
-    return bool((targets == np.arange(targets.shape[-1])).all())
 
 
 def is_skeleton(weights: NDArray[np.int16]) -> bool:

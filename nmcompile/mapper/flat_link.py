@@ -65,6 +65,7 @@ class FlatLink:
     """A dense connection; its targets at one place are consecutive."""
 
     splits = (Split.NONE,)
+    halo = 0
 
     def __init__(
         self, connection: DiscreteConnection, neurons: int, hardware: HardwareModel
@@ -188,6 +189,7 @@ class FlatLink:
             base=np.full(len(found.size), lead + (start if near else 0)),
             block=block.reshape(-1),
             blocks=blocks,
+            dense=[not shift] * len(blocks),
             sparse_bits=entry.sparse_bits(start, self._hardware),
         )
 

@@ -57,28 +57,43 @@ class Axis:
         self.patterns: list[Pattern] = []
         self._numbers: dict[Pattern, int] = {}
         self._keys: dict[bytes, int] = {}
-        self._units: dict[tuple[int, int, bool], Units] = {}
-        self._busiest: dict[tuple[int, int, bool], int] = {}
+        self._units: dict[tuple[int, int, bool, int], Units] = {}
+        self._busiest: dict[tuple[int, int, bool, int], int] = {}
 
-    def busiest(self, source_box: int, target_box: int, split: bool) -> int:
+    @cached_property
+    def halo(self) -> int:
+        """Places on either side of the target with which no source place is at an edge."""
+        reached = [
+            (at + self._padding - k * self._dilation) // self._stride
+            for at in range(len(self._source))
+            if self._source[at] >= 0 and self._reached(at, 0, self.length)
+            for k in range(len(self._taps))
+            if self._taps[k] >= 0 and not (at + self._padding - k * self._dilation) % self._stride
+        ]
+        return max(0, -min(reached, default=0), max(reached, default=0) - self.length + 1)
+
+    def busiest(self, source_box: int, target_box: int, split: bool, halo: int = 0) -> int:
         """Units that begin in one piece of the source, over all of the target, at most."""
-        key = (source_box, target_box, split)
+        key = (source_box, target_box, split, halo)
         if key not in self._busiest:
             total = np.zeros(int(self._source.max(initial=0)) // source_box + 1, np.int64)
             for first in range(0, self.length, target_box):
-                units = self.units(first, min(first + target_box, self.length), split)
+                units = self.units(first, min(first + target_box, self.length), split, halo)
                 total += np.bincount(units.source // source_box, minlength=len(total))
             self._busiest[key] = int(total.max())
         return self._busiest[key]
 
-    def units(self, first: int, last: int, split: bool) -> Units:
-        """Units of the target interval from `first` to before `last`; one a tap if `split`."""
-        key = (first, last, split)
+    def units(self, first: int, last: int, split: bool, halo: int = 0) -> Units:
+        """Units of the target interval from `first` to before `last`; one a tap if `split`.
+
+        Targets in a halo around the interval are reached too, and `first` counts from its start.
+        """
+        key = (first, last, split, halo)
         if key not in self._units:
-            self._units[key] = self._find(first, last, split)
+            self._units[key] = self._find(first, last, split, halo)
         return self._units[key]
 
-    def _find(self, first: int, last: int, split: bool) -> Units:
+    def _find(self, first: int, last: int, split: bool, halo: int) -> Units:
         rows: list[tuple[int, int, int]] = []
         lowest = first * self._stride - self._padding
         highest = (last - 1) * self._stride - self._padding
@@ -86,12 +101,13 @@ class Axis:
         for at in range(max(lowest, 0), min(highest + 1, len(self._source))):
             if self._source[at] < 0:
                 continue
-            taps = self._reached(at, first, last)
+            taps = self._reached(at, first - halo, last + halo)
             for part in [taps[k : k + 1] for k in range(len(taps))] if split else [taps]:
-                if part:
+                if any(first <= target < last for target, _ in part):
                     start = part[0][0]
                     pattern = tuple((target - start, tap) for target, tap in part)
-                    rows.append((int(self._source[at]), start - first, self._number(pattern)))
+                    seat = start - (first - halo)
+                    rows.append((int(self._source[at]), seat, self._number(pattern)))
         source, begin, number = np.array(rows, np.int64).reshape(-1, 3).T
         seen = np.stack([begin, number]).tobytes()
         return Units(source, begin, number, self._keys.setdefault(seen, len(self._keys)))
@@ -179,14 +195,19 @@ class ImageLink:
         where[self._channel_of[shown]] = shown
         return where
 
-    def _units(self, bounds: Bounds, split: Split) -> tuple[Units, Units]:
+    @property
+    def halo(self) -> int:
+        """Columns on either side with which no column of the source is at an edge."""
+        return self._axes[1].halo
+
+    def _units(self, bounds: Bounds, split: Split, halo: int) -> tuple[Units, Units]:
         rows, cols = self._axes
         return (
             rows.units(*bounds.rows, split is not Split.NONE),
-            cols.units(*bounds.cols, split is Split.TAPS),
+            cols.units(*bounds.cols, split is Split.TAPS, halo),
         )
 
-    def _reached(self, bounds: Bounds, channels_last: bool) -> _Channels | None:
+    def _reached(self, bounds: Bounds, target: Cut) -> _Channels | None:
         first = max(bounds.channels[0], self._span[0])
         last = min(bounds.channels[1], self._span[1])
         if first >= last:
@@ -194,10 +215,9 @@ class ImageLink:
         lead = first - bounds.channels[0]
         if self._window.groups > 1:
             return _Channels(first, last, bounds.channels[0], 0, 0)
-        if channels_last:
+        if target.channels_last:
             return _Channels(first, last, first, lead, 0)
-        rows, cols, _ = bounds.shape
-        return _Channels(first, last, first, 0, lead * rows * cols)
+        return _Channels(first, last, first, 0, lead * target.strides(bounds.shape)[2])
 
     def _members(self, chunk: tuple[int, int]) -> IntArray:
         """View channels of a population, in the order of its atoms."""
@@ -242,16 +262,16 @@ class ImageLink:
 
     def entry(self, source: Cut, target: Cut, piece: int, split: Split) -> Entry:
         bounds = target.bounds(piece)
-        reached = self._reached(bounds, target.channels_last)
+        reached = self._reached(bounds, target)
         if reached is None:
             return Entry(self.connection)
-        rows, cols = self._units(bounds, split)
+        rows, cols = self._units(bounds, split, target.halo)
         channels: tuple[int, ...] = (reached.last - reached.first, reached.lead, reached.skip)
         if self._window.groups > 1:
             channels = bounds.channels
         key = (
             *(rows.key, cols.key, bounds.shape, channels, split),
-            *(target.channels_last, source.grid[2], source.box[2], source.atoms),
+            *(target.channels_last, target.halo, source.grid[2], source.box[2], source.atoms),
         )
         if key not in self._entries:
             self._entries[key] = self._entry(source, target, bounds, reached, rows, cols)
@@ -319,22 +339,30 @@ class ImageLink:
         segment: int,
     ) -> BlockKind:
         """Blocks of equal size for one pattern and several populations."""
-        rows, cols = shape
-        length = len(rows) * len(cols) * longest
-        reach = rows[-1][0] * strides[0] + cols[-1][0] * strides[1] + reached.skip
-        reach += (reached.last - reached.base - 1) * strides[2]
-        # Targets differ from each other, so they are consecutive where the last says so.
-        consecutive = self._window.groups == 1 and not reached.skip and reach == length - 1
+        length = len(shape[0]) * len(shape[1]) * longest
+        reach, consecutive = self._reach(shape, strides, reached)
         return BlockKind(
             count, atoms, length, reach + segment * self._segment, consecutive and not segment
         )
 
+    def _reach(
+        self, shape: tuple[Pattern, Pattern], strides: Grid, reached: _Channels
+    ) -> tuple[int, bool]:
+        """Largest target of a pattern, and whether they are all consecutive from 0 on."""
+        rows, cols = shape
+        reach = rows[-1][0] * strides[0] + cols[-1][0] * strides[1] + reached.skip
+        reach += (reached.last - reached.base - 1) * strides[2]
+        if self._window.groups > 1 or reached.skip:
+            return reach, False
+        # Targets differ from each other, so they are consecutive where the last says so.
+        return reach, reach == len(rows) * len(cols) * (reached.last - reached.first) - 1
+
     def pairs(self, source: Cut, target: Cut, piece: int, split: Split) -> Pairs:
         bounds = target.bounds(piece)
-        reached = self._reached(bounds, target.channels_last)
+        reached = self._reached(bounds, target)
         if reached is None:
             return Pairs.nothing()
-        rows, cols = self._units(bounds, split)
+        rows, cols = self._units(bounds, split, target.halo)
         strides = target.strides(bounds.shape)
         multiple = self._hardware.axon.pop16_base_multiple.value
         down, n_down = _histogram(rows, source.box[0], strides[0], multiple)
@@ -368,7 +396,8 @@ class ImageLink:
 
     def busiest(self, source: Cut, target: Cut, split: Split) -> int:
         down = self._axes[0].busiest(source.box[0], target.box[0], split is not Split.NONE)
-        right = self._axes[1].busiest(source.box[1], target.box[1], split is Split.TAPS)
+        whole = split is Split.TAPS
+        right = self._axes[1].busiest(source.box[1], target.box[1], whole, target.halo)
         key = ("busiest", source.grid[2], source.box[2], source.atoms, target.box[2])
         if key not in self._reaching:
             total = np.zeros(source.counts[2], np.int64)
@@ -399,11 +428,11 @@ class ImageLink:
 
     def fill(self, source: Cut, target: Cut, piece: int, split: Split, start: int) -> Filled:
         bounds = target.bounds(piece)
-        reached = self._reached(bounds, target.channels_last)
+        reached = self._reached(bounds, target)
         entry = self.entry(source, target, piece, split)
         if reached is None or not entry.axons:
             return Filled.nothing(self.connection)
-        rows, cols = self._units(bounds, split)
+        rows, cols = self._units(bounds, split, target.halo)
         strides = target.strides(bounds.shape)
         chunks = np.array([k for k, _ in self._chunks(source, reached)])
         local = _local(rows, cols, strides, reached)
@@ -415,13 +444,10 @@ class ImageLink:
             np.stack([pattern.ravel(), part.ravel()]), axis=1, return_inverse=True
         )
         block = block.reshape(-1, 1) * len(chunks) + np.arange(len(chunks))
+        shifts = (keys[1] * self._segment + (0 if near else start)).tolist()
         blocks = [
             self._block(number, k, source, strides, reached, shift)
-            for number, shift in zip(
-                keys[0].tolist(),
-                (keys[1] * self._segment + (0 if near else start)).tolist(),
-                strict=True,
-            )
+            for number, shift in zip(keys[0].tolist(), shifts, strict=True)
             for k in chunks.tolist()
         ]
         where, population = _populations(source, rows, cols, chunks)
@@ -437,6 +463,11 @@ class ImageLink:
             base=np.broadcast_to(base[:, :, None], grid).reshape(-1)[order],
             block=block.reshape(-1)[order],
             blocks=blocks,
+            dense=[
+                self._reach(self._pattern(number), strides, reached)[1] and not shift
+                for number, shift in zip(keys[0].tolist(), shifts, strict=True)
+                for _ in range(len(chunks))
+            ],
             sparse_bits=entry.sparse_bits(start, self._hardware),
         )
 

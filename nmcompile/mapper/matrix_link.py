@@ -12,9 +12,7 @@ from nmcompile.chip.discrete import DiscreteConnection
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.layers import Connection
 from nmcompile.mapper.cut import Cut, IntArray
-from nmcompile.mapper.entry import BlockKind, Entry, Filled, Pairs, Split
-
-Block = tuple[NDArray[np.int32], NDArray[np.int16]]
+from nmcompile.mapper.entry import Block, BlockKind, Entry, Filled, Pairs, Split
 
 #: Pieces whose synapses are kept sorted.
 KEPT = 64
@@ -100,6 +98,7 @@ class MatrixLink:
     """
 
     splits = (Split.NONE,)
+    halo = 0
 
     def __init__(self, connection: DiscreteConnection, hardware: HardwareModel) -> None:
         self.connection = connection
@@ -223,7 +222,8 @@ class MatrixLink:
         return ceil(max(populations) * target.pieces * wide)
 
     def least_synapses(self) -> int:
-        return int(np.count_nonzero(self.connection.link.weights))
+        # Equal synapses may share a block from other bases on, so values count once.
+        return len(np.unique(self._synapses.mantissa))
 
     def least_axons(self, most: int) -> int:
         return ceil(len(np.unique(self._synapses.source)) / most)
@@ -247,6 +247,10 @@ class MatrixLink:
             block=block.reshape(-1),
             blocks=[
                 _shifted(found.rows(k), shift)
+                for k, shift in zip(keys[0].tolist(), shifts.tolist(), strict=True)
+            ],
+            dense=[
+                bool(found.dense[k]) and not shift
                 for k, shift in zip(keys[0].tolist(), shifts.tolist(), strict=True)
             ],
             sparse_bits=entry.sparse_bits(start, self._hardware),

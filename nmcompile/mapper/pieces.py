@@ -101,7 +101,7 @@ def _measure(
     for piece in number.tolist():
         entries = problem.entries(choice, layer, piece)
         kept.append(entries)
-        size = int(cut.sizes[piece])
+        size = int(cut.compartments[piece])
         # Links return the same object for the same structure; it must live on for its id to.
         key = (size, *map(id, entries))
         if key not in seen:

@@ -167,11 +167,11 @@ class Search:
         problem = self.problem
         found: list[tuple[float, int, Option]] = []
         best: list[float] = []
-        todo = boxes(problem.grids[layer], problem.hardware)
+        todo = self._shapes(layer)
         seen = set(todo)
         while todo:
-            box = todo.pop(0)
-            cut = Cut(layer, problem.grids[layer], box, 1)
+            box, halo = todo.pop(0)
+            cut = Cut(layer, problem.grids[layer], box, 1, halo=halo)
             least = self.objective.least(problem, cut)
             if (
                 best
@@ -181,14 +181,14 @@ class Search:
                 continue
             rows = [
                 (*self._middle_cost(option.on(choice), layer), number, option)
-                for number, option in enumerate(self._variants(layer, box))
+                for number, option in enumerate(self._variants(layer, box, halo))
             ]
             cost, share, _, option = min(rows, key=lambda row: (row[0], row[2]))
             found.append((cost, len(found), option))
             best = sorted([*best, cost])[:count]
             # Of what does not fit, so many channels as just might.
-            fewer = (*box[:2], int(box[2] / share))
-            if share > 1 and fewer[2] and fewer not in seen:
+            fewer = ((*box[:2], int(box[2] / share)), halo)
+            if share > 1 and fewer[0][2] and fewer not in seen:
                 seen.add(fewer)
                 todo.insert(0, fewer)
         found.sort(key=lambda each: each[:2])
@@ -214,7 +214,23 @@ class Search:
         cost = self.objective.of_layer(self.problem, pieces)
         return self.objective.total([cost]), float(pieces.shares(self.problem).max())
 
-    def _variants(self, layer: str, box: Grid) -> Iterator[Option]:
+    def _shapes(self, layer: str) -> list[tuple[Grid, int]]:
+        """Sizes of pieces, without a halo and with one, large ones first."""
+        problem = self.problem
+        grid = problem.grids[layer]
+        found = [(box, 0) for box in boxes(grid, problem.hardware)]
+        links = [problem.links[k] for k in problem.into[layer]]
+        halo = max((link.halo for link in links), default=0)
+        if halo:
+            wider = (grid[0], grid[1] + 2 * halo, grid[2])
+            found += [
+                ((rows, grid[1], channels), halo)
+                for rows, cols, channels in boxes(wider, problem.hardware)
+                if cols == wider[1]
+            ]
+        return sorted(found, key=lambda shape: -prod(shape[0]))
+
+    def _variants(self, layer: str, box: Grid, halo: int = 0) -> Iterator[Option]:
         """Numberings, population sizes and splits for one size of pieces."""
         problem = self.problem
         axon = problem.hardware.axon
@@ -232,7 +248,9 @@ class Search:
             (True,) if single else (True, False),
             [each for each in Split if each in shared],
         ):
-            cut = Cut(layer, problem.grids[layer], box, most, last)
+            if halo and split is Split.TAPS:
+                continue
+            cut = Cut(layer, problem.grids[layer], box, most, last, halo)
             yield Option(
                 cut,
                 {k: split if split in problem.links[k].splits else Split.NONE for k in links},

@@ -18,8 +18,8 @@ def mapping_summary(problem: Problem, choice: Choice, packing: Packing) -> dict[
     bound : of the whole network; `cores`, `binding`, and for each resource `least` units and
         `shares` of a core
     layers : layer name -> `grid`, `box` and number of `pieces`, `atoms` of a population,
-        `channels_last`, `cores` that hold a piece, its own `bound`, and for each layer that it
-        reads the `split` of synapses among axons
+        `channels_last`, `halo`, `cores` that hold a piece, its own `bound`, and for each layer
+        that it reads the `split` of synapses among axons
     """
     return {
         "cores": packing.cores,
@@ -36,6 +36,7 @@ def _layer(problem: Problem, choice: Choice, packing: Packing, name: str) -> dic
         "pieces": cut.pieces,
         "atoms": cut.atoms,
         "channels_last": cut.channels_last,
+        "halo": cut.halo,
         "cores": len(set(packing.core[name].tolist())),
         "bound": _bound(layer_bound(problem, name)),
         "inputs": [

@@ -25,7 +25,7 @@ from nmcompile.chip.program import Injection, Layer
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.text import table_text
 from nmcompile.mapper.cut import Cut, IntArray
-from nmcompile.mapper.entry import Filled, format_row, is_dense
+from nmcompile.mapper.entry import Filled, format_row
 from nmcompile.mapper.problem import within_room
 from nmcompile.passes.base import Pass
 from nmcompile.passes.partition import Partition, profile_row
@@ -99,12 +99,10 @@ class Allocate(Pass[Partition, Allocation]):
     def run(self, value: Partition) -> Allocation:
         problem, cuts, packing = value.problem, value.choice.cuts, value.packing
         names = [problem.encoder, *problem.layers]
+        sizes = [layer.size for layer in value.graph.layers]
+        # The last is the number of all neurons.
         first_neuron = dict(
-            zip(
-                problem.layers,
-                np.cumsum([0, *(layer.size for layer in value.graph.layers)]).tolist(),
-                strict=False,
-            )
+            zip([*problem.layers, ""], np.cumsum([0, *sizes]).tolist(), strict=True)
         )
         members = {name: _members(cuts[name]) for name in problem.layers}
         first_population = _first_populations(value)
@@ -163,18 +161,24 @@ class Allocate(Pass[Partition, Allocation]):
             layer, cut = problem.layers[name], value.choice.cuts[name]
             order, edges = members[name]
             here = order[edges[piece] : edges[piece + 1]]
-            same = np.ones(len(here), np.int64)
-            tables.append(
-                Compartments.of(
-                    profile=same * profiles.index(profile_row(problem, name)),
-                    threshold=same * thresholds.index(layer.threshold_mantissa),
-                    bias_mantissa=layer.bias_mantissa[here],
-                    bias_exponent=layer.bias_exponent[here],
-                    population=cut.maps[2][here] + first_population[name][piece],
-                    atom=cut.maps[3][here],
-                    neuron=first_neuron[name] + here,
-                )
-            )
+            seat = cut.maps[1][here]
+            size = int(cut.compartments[piece])
+            columns = {
+                "profile": np.full(size, profiles.index(profile_row(problem, name))),
+                "threshold": np.full(size, thresholds.index(layer.threshold_mantissa)),
+                "bias_mantissa": np.zeros(size, np.int64),
+                "bias_exponent": np.zeros(size, np.int64),
+                "population": np.full(size, -1),
+                "atom": np.zeros(size, np.int64),
+                # A compartment of the halo is no neuron of the network.
+                "neuron": np.full(size, first_neuron[""]),
+            }
+            columns["bias_mantissa"][seat] = layer.bias_mantissa[here]
+            columns["bias_exponent"][seat] = layer.bias_exponent[here]
+            columns["population"][seat] = cut.maps[2][here] + first_population[name][piece]
+            columns["atom"][seat] = cut.maps[3][here]
+            columns["neuron"][seat] = first_neuron[name] + here
+            tables.append(Compartments.of(**columns))
         first = problem.layers[layers[0]]
         return replace(
             core,
@@ -224,8 +228,8 @@ def _core_inputs(
     start = 0
     for k, piece, each in filled:
         first_block = len(blocks)
-        for block_targets, block_mantissas in each.blocks:
-            row = format_row(each.connection, is_dense(block_targets), each.sparse_bits)
+        for (block_targets, block_mantissas), dense in zip(each.blocks, each.dense, strict=True):
+            row = format_row(each.connection, dense, each.sparse_bits)
             if row not in formats:
                 formats.append(row)
             blocks.append((start, *block_targets.shape, formats.index(row)))
@@ -334,7 +338,7 @@ def _with_outputs(
         source[single] = only
     wide = np.zeros(int(population.max(initial=-1)) + 1, bool)
     wide[source[~single]] = True
-    kept = np.where(wide[population], population, -1).astype(np.int16)
+    kept = np.where((population >= 0) & wide[population], population, -1).astype(np.int16)
     return replace(
         core,
         compartments=replace(core.compartments, population=kept),

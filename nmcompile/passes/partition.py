@@ -109,7 +109,7 @@ def core_pieces_bill(
     compartments = words = axons = out = 0
     for layer, piece in pieces:
         start = int(packing.start[layer][piece])
-        compartments += int(choice.cuts[layer].sizes[piece])
+        compartments += int(choice.cuts[layer].compartments[piece])
         out += int(slots[layer][piece])
         for entry in problem.entries(choice, layer, piece):
             words += entry.words(start, hardware)

@@ -9,7 +9,7 @@ from nmcompile.mapper.objective import Objective
 from nmcompile.mapper.pack import Packing, pack
 from nmcompile.mapper.pieces import measure
 from nmcompile.mapper.problem import Choice, Problem
-from nmcompile.mapper.search import Search, boxes
+from nmcompile.mapper.search import Search
 
 
 def random_mapping(problem: Problem, rng: np.random.Generator) -> tuple[Choice, Packing]:
@@ -18,8 +18,8 @@ def random_mapping(problem: Problem, rng: np.random.Generator) -> tuple[Choice, 
     while True:
         choice = search._start()
         for name in problem.layers:
-            sizes = boxes(problem.grids[name], problem.hardware)
-            options = list(search._variants(name, sizes[rng.integers(len(sizes))]))
+            shapes = search._shapes(name)
+            options = list(search._variants(name, *shapes[rng.integers(len(shapes))]))
             choice = options[rng.integers(len(options))].on(choice)
         parts = [measure(problem, choice, name) for name in problem.layers]
         if all(part.shares(problem).max(initial=0) <= 1 for part in parts):
