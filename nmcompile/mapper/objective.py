@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil, inf, prod
 from typing import Literal
 
 import numpy as np
@@ -39,20 +39,29 @@ class LayerCost:
     Attributes
     ----------
     alone : in cores if none shares a core; or in what is optimised
+    cores : how many they take, roughly
     loads : cores' worth of each resource
     misfit : by how many cores' worth pieces exceed a core
     """
 
     alone: float
+    cores: float
     loads: tuple[float, ...]
     misfit: float
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Puts numbers on cuts and packings; smaller is better."""
+    """Puts numbers on cuts and packings; smaller is better.
+
+    Attributes
+    ----------
+    goal : what is made small first
+    most_cores : how many cores there are
+    """
 
     goal: Goal = "cores"
+    most_cores: float = inf
 
     @property
     def apart(self) -> bool:
@@ -75,7 +84,8 @@ class Objective:
             alone = float((times * energy_pj(problem.hardware, pieces)).sum()) + TIE * cores
         else:
             alone = float(time_ns(problem, pieces).max(initial=0)) + TIE * cores
-        return LayerCost(alone, tuple(loads.tolist()), misfit)
+        taken = float(times.sum()) if self.apart else float((times * full).sum())
+        return LayerCost(alone, taken, tuple(loads.tolist()), misfit)
 
     def total(self, costs: Iterable[LayerCost]) -> float:
         """All layers together."""
@@ -89,7 +99,8 @@ class Objective:
             value = max(row.alone for row in rows) + TIE * value
         if self.goal == "cores":
             value = (1 - MIXING) * alone + MIXING * max(loads) + TIE * sum(loads)
-        return value + MISFIT * misfit
+        excess = max(0.0, sum(row.cores for row in rows) / self.most_cores - 1)
+        return value + MISFIT * (misfit + excess)
 
     def least(self, problem: Problem, cut: Cut) -> float:
         """What a cut costs at least, seen alone; known before its synapses are looked at."""
@@ -105,8 +116,14 @@ class Objective:
 
     def of_packing(
         self, problem: Problem, parts: Sequence[Pieces], packing: Packing
+    ) -> tuple[float, float, float]:
+        """All layers on their cores: what is too much, what is optimised, what comes next."""
+        excess = max(0.0, packing.cores - self.most_cores)
+        return (excess, *self._of_cores(problem, parts, packing))
+
+    def _of_cores(
+        self, problem: Problem, parts: Sequence[Pieces], packing: Packing
     ) -> tuple[float, float]:
-        """All layers on their cores: what is optimised first, then what comes next."""
         messages = float(sum(part.spikes.sum() for part in parts))
         if self.goal == "cores":
             return packing.cores, messages

@@ -9,7 +9,7 @@ from typing import ClassVar
 from nmcompile.chip.bill import RESOURCES, Bill, neuron_words
 from nmcompile.chip.discrete import DiscreteGraph
 from nmcompile.errors import FitError
-from nmcompile.hardware import HardwareModel
+from nmcompile.hardware import Board, HardwareModel
 from nmcompile.ir.text import shape_text, table_text
 from nmcompile.mapper.bounds import network_bound
 from nmcompile.mapper.cut import IntArray
@@ -140,6 +140,7 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
     Attributes
     ----------
     goal : what is made small first: cores, traffic, energy or latency
+    board : whose cores may all be used for the goal; None for the smallest that fits
     """
 
     name: ClassVar[str] = "partition"
@@ -147,10 +148,17 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
 
     hardware: HardwareModel
     goal: Goal = "cores"
+    board: Board | None = None
 
     def run(self, value: DiscreteGraph) -> Partition:
         problem = Problem(value, self.hardware)
-        choice, packing = Search(problem, Objective(self.goal)).run()
+        choice, packing = Search(problem, Objective()).run()
+        board = self.board or self.hardware.smallest_board(packing.cores)
+        if self.goal != "cores" and board is not None:
+            most = board.cores(self.hardware)
+            other = Search(problem, Objective(self.goal, most)).run()
+            if other[1].cores <= most:
+                choice, packing = other
         partition = Partition(problem, choice, packing)
         for core, bill in enumerate(partition.bills):
             over = bill.excess(self.hardware)

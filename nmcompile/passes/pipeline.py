@@ -137,7 +137,7 @@ def _passes(
         steps=options.steps,
         input_range=(float(data.min()), float(data.max())),
     )
-    yield PartitionLayers(hardware, options.optimise)
+    yield PartitionLayers(hardware, options.optimise, target.board)
     yield Allocate(hardware)
     yield Place(target, options.seed)
     structure, tensors = network_tensors(network)
