@@ -31,13 +31,14 @@ Spikes = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class CalibrateGain(Pass[LayerGraph, LayerGraph]):
-    """Reads layers, connections and calibration data; changes the amplitude of each layer.
+    """Reads layers, connections and calibration data; changes amplitude and rate of each layer.
 
     Overshoot that a hard reset throws away makes rates too low, and each layer adds its share.
     So the layers are simulated in floats, one after the other, each on the spikes of those
     before it, and a spike is given the amplitude that fits the float activations best: the sum
     of rate times activation over the sum of squared rates. This scales the weights behind the
-    layer, so that the next one sees corrected inputs; the Program holds nothing else of it.
+    layer, so that the next one sees corrected inputs; the Program holds nothing else of it. The
+    layer's mean rate tells the mapper which cores will talk much to each other.
 
     Attributes
     ----------
@@ -75,7 +76,7 @@ class CalibrateGain(Pass[LayerGraph, LayerGraph]):
                 continue
             if layer.place == "host_in":
                 spikes[layer.name] = encoder_spikes(floats[layer.name], neuron, self.steps)
-                corrected[layer.name] = layer
+                corrected[layer.name] = replace(layer, rate=float(spikes[layer.name].mean()))
                 continue
             spikes[layer.name] = self._simulate(value, layer, links, spikes, corrected)
             rate = spikes[layer.name].sum(axis=1) / max(self.steps - layer.depth, 1)
@@ -83,7 +84,11 @@ class CalibrateGain(Pass[LayerGraph, LayerGraph]):
             best = float((rate * floats[layer.name]).sum()) / power if power else 0.0
             low, high = neuron.amplitude / LARGEST_CORRECTION, neuron.amplitude * LARGEST_CORRECTION
             amplitude = float(np.clip(best, low, high)) if best > 0 else neuron.amplitude
-            corrected[layer.name] = replace(layer, neuron=replace(neuron, amplitude=amplitude))
+            corrected[layer.name] = replace(
+                layer,
+                neuron=replace(neuron, amplitude=amplitude),
+                rate=float(spikes[layer.name].mean()),
+            )
         return replace(
             value, layers=tuple(corrected.get(layer.name, layer) for layer in value.layers)
         )

@@ -75,6 +75,7 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             read_layers=value.read_layers,
             read_weights=value.read_weights,
             read_bias=value.read_bias,
+            encoder_rate=[layer for layer in value.layers if layer.place == "host_in"][-1].rate,
         )
 
     def _layer(
@@ -116,6 +117,7 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             amplitude=neuron.amplitude if isinstance(neuron, Spiking) else 1.0,
             depth=layer.depth,
             origin=layer.origin,
+            rate=layer.rate,
         )
         links = [
             discretise_weights(link, scale / gain, self.weight_bits, self.hardware)

@@ -101,3 +101,13 @@ def test_calibrate_gain() -> None:
     step = CalibrateGain(stages.x, 32, 24)
     after = step.run(stages.layers)
     assert_golden(GOLDEN / "calibrate-gain.txt", f"{step.changes(stages.layers, after)}\n{after}")
+
+
+def test_the_mapper_is_told_the_rates_that_the_emulator_fires_at() -> None:
+    stages = Stages.of(deep())
+    program = compile_network(stages.network, parse_target(None), stages.options, stages.x)
+    graph = CalibrateGain(stages.x, stages.options.steps, 24).run(stages.layers)
+    result = Emulator().load(program).run(stages.x, stages.options.steps)
+    for layer in graph.on_chip():
+        measured = result.spikes[layer.name].mean() / stages.options.steps
+        assert layer.rate == pytest.approx(float(measured), rel=0.1)
