@@ -99,7 +99,7 @@ def _content(program: Program, data: Data, evaluation: Evaluation) -> dict[str, 
     rates = layer_rates(program, data.x[:COUNTED], steps)
     colours = layer_colours(program)
     hardware = parse_target(program.target).hardware
-    uses = {use.layer: use for use in network_use(program, hardware)}
+    uses = {use.layer: use for use in network_use(program, hardware).layers}
     with picture_style():
         samples = [
             {

@@ -112,7 +112,7 @@ def build(
         "cores": len(program.cores),
         "chips": program.chips,
         "unverified": [name for name, _ in hardware.unverified()],
-        "neurons": sum(len(core.compartments) for core in program.cores),
+        "neurons": sum(layer.neurons for layer in program.layers),
         "stored_synapses": sum(len(core.synapses) for core in program.cores),
         "steps": program.steps,
         "split": log["split"],

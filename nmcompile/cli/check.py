@@ -116,9 +116,10 @@ def check(
                 "fits",
                 f"{program.target}, {cores_text(program)}",
             ),
+            *([("cores", use.sentence())] if use.bound else []),
             *unverified_row(place.hardware),
             ("split", split),
-            *((layer_use.layer, layer_use.sentence()) for layer_use in use),
+            *((layer_use.layer, layer_use.sentence()) for layer_use in use.layers),
         ],
     )
     return 0

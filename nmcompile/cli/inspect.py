@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nmcompile.cli.options import Json, ProgramPath
-from nmcompile.cli.output import cores_text, print_json, print_pairs, print_table, unverified_row
+from nmcompile.cli.output import (
+    cores_text,
+    print_json,
+    print_note,
+    print_pairs,
+    print_table,
+    unverified_row,
+)
+
+if TYPE_CHECKING:
+    from nmcompile.analysis.resources import LayerUse
+    from nmcompile.chip.program import Program
+    from nmcompile.hardware import HardwareModel
 
 
 def inspect(
@@ -18,6 +30,10 @@ def inspect(
     html: Annotated[
         Path | None,
         typer.Option(help="Also write a page that draws chips and cores (extra: report)."),
+    ] = None,
+    why: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER", help="Show the arithmetic behind one layer's cores."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -36,7 +52,10 @@ def inspect(
         from nmcompile.analysis.map_page import write_map_page
 
         write_map_page(html, program, hardware)
-    uses = network_use(program, hardware)
+    if why is not None:
+        _print_why(program, hardware, why, json)
+        return
+    use = network_use(program, hardware)
     bills = core_bills(program, hardware)
     source = program.manifest.get("source", {})
     if json:
@@ -53,10 +72,10 @@ def inspect(
                     {"core": k, "chip": core.chip, "position": core.position, **asdict(bill)}
                     for k, (core, bill) in enumerate(zip(program.cores, bills, strict=True))
                 ],
-                "layers": [
-                    {**asdict(use), "binding": use.binding, **_registers(program, use.cores[0])}
-                    for use in uses
-                ],
+                "bound": use.bound and asdict(use.bound),
+                "gap": use.gap,
+                "messages": use.messages or None,
+                "layers": [_layer_json(each) for each in use.layers],
                 "passes": program.manifest.get("passes", []),
             }
         )
@@ -74,6 +93,8 @@ def inspect(
                 "target",
                 f"{program.target}, {cores_text(program)}",
             ),
+            *([("cores", use.sentence())] if use.bound else []),
+            *([("messages", messages)] if (messages := use.messages_sentence()) else []),
             *unverified_row(hardware),
             ("steps", f"{program.steps} of {program.dt_s * 1e3:g} ms"),
             ("encoder", f"{encoder.name}, {shape_text(encoder.shape)}, mode {encoder.mode}"),
@@ -83,32 +104,34 @@ def inspect(
     )
     print_table(
         "layers",
-        ("layer", "shape", "decay u/v", "refractory", "threshold", "weight 2^", "use"),
+        ("layer", "shape", "decay u/v", "refractory", "threshold", "weight 2^"),
         [
             (
-                use.layer,
-                shape_text(use.shape),
-                f"{registers['decay_u']}/{registers['decay_v']}",
-                registers["refractory"],
-                registers["threshold_mantissa"],
-                ", ".join(map(str, registers["weight_exponents"])),
-                use.sentence(),
+                each.layer,
+                shape_text(each.shape),
+                f"{each.registers['decay_u']}/{each.registers['decay_v']}",
+                each.registers["refractory"],
+                each.registers["threshold_mantissa"],
+                ", ".join(map(str, each.registers["weight_exponents"])),
             )
-            for use in uses
-            for registers in [_registers(program, use.cores[0])]
+            for each in use.layers
         ],
     )
+    print_pairs("what binds each layer", [(each.layer, _binding(each)) for each in use.layers])
     if cores:
-        owner = {core: use.layer for use in uses for core in use.cores}
+        owners: dict[int, list[str]] = {}
+        for each in use.layers:
+            for core in each.cores:
+                owners.setdefault(core, []).append(each.layer)
         print_table(
             "cores",
             (
                 "core",
                 "chip",
                 "position",
-                "layer",
+                "layers",
                 "compartments",
-                "synapse words",
+                "memory words",
                 "in axons",
                 "out slots",
             ),
@@ -117,7 +140,7 @@ def inspect(
                     k,
                     core.chip,
                     core.position,
-                    owner.get(k, "-"),
+                    ", ".join(owners.get(k, ["-"])),
                     bill.compartments,
                     bill.memory_words,
                     bill.input_axons,
@@ -128,13 +151,37 @@ def inspect(
         )
 
 
-def _registers(program: Any, number: int) -> dict[str, Any]:
-    """Registers that all cores of a layer share, read from the first of them."""
-    core = program.cores[number]
-    return {
-        "decay_u": int(core.profiles.decay_u[0]),
-        "decay_v": int(core.profiles.decay_v[0]),
-        "refractory": int(core.profiles.refractory[0]),
-        "threshold_mantissa": int(core.thresholds.mantissa[0]),
-        "weight_exponents": sorted({int(e) for e in core.formats.exponent}),
-    }
+def _binding(use: LayerUse) -> str:
+    """What binds a layer, and its lower bound."""
+    return f"{use.sentence()}; {use.bound.text()}" if use.bound else use.sentence()
+
+
+def _layer_json(use: LayerUse) -> dict[str, Any]:
+    """All that is known of a layer's use, registers beside the rest."""
+    values = asdict(use)
+    registers = values.pop("registers")
+    return {**values, "binding": use.binding, "sentence": use.sentence(), **registers}
+
+
+def _print_why(program: Program, hardware: HardwareModel, layer: str, json: bool) -> None:
+    """The arithmetic behind a layer's cores."""
+    from nmcompile.analysis.why import why
+
+    found = why(program, hardware, layer)
+    if json:
+        print_json(
+            {
+                "layer": found.layer,
+                "reasons": [{**asdict(each), "cores": each.cores} for each in found.reasons],
+                "verdict": found.verdict,
+            }
+        )
+        return
+    seen: set[tuple[str, str]] = set()
+    rows = []
+    for each in found.reasons:
+        key = (each.title, each.where)
+        rows.append((*(("", "") if key in seen else key), each.text))
+        seen.add(key)
+    print_table(f"why {layer}", ("about", "where", "arithmetic"), rows)
+    print_note(found.verdict)

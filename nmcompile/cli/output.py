@@ -45,6 +45,11 @@ def print_pairs(title: str, pairs: Sequence[tuple[str, str]]) -> None:
     console().print(table)
 
 
+def print_note(text: str) -> None:
+    """A sentence, wrapped like tables."""
+    console().print(text)
+
+
 def count(number: int, noun: str) -> str:
     """``1 core``, ``2 cores``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

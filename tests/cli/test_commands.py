@@ -97,7 +97,7 @@ def test_build_says_what_it_made(command: Command, files: Files, tmp_path: Path)
     assert found["steps"] == 32
     program = Program.load(path)
     assert found["cores"] == len(program.cores)
-    assert found["neurons"] == sum(len(core.compartments) for core in program.cores)
+    assert found["neurons"] == sum(layer.neurons for layer in program.layers)
     assert found["stored_synapses"] == sum(len(core.synapses) for core in program.cores)
 
 
