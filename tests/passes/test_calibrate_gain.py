@@ -109,5 +109,5 @@ def test_the_mapper_is_told_the_rates_that_the_emulator_fires_at() -> None:
     graph = CalibrateGain(stages.x, stages.options.steps, 24).run(stages.layers)
     result = Emulator().load(program).run(stages.x, stages.options.steps)
     for layer in graph.on_chip():
-        measured = result.spikes[layer.name].mean() / stages.options.steps
+        measured = result.spikes[layer.name].mean() / layer.size / stages.options.steps
         assert layer.rate == pytest.approx(float(measured), rel=0.1)
