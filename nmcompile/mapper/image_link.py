@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from functools import cached_property
 from math import ceil
 
 import numpy as np
@@ -13,27 +11,9 @@ from numpy.typing import NDArray
 from nmcompile.chip.discrete import DiscreteConnection
 from nmcompile.hardware import HardwareModel
 from nmcompile.mapper.axis import Axis, Pattern, Units
+from nmcompile.mapper.channels import Channels, Reached
 from nmcompile.mapper.cut import Bounds, Cut, Grid, IntArray
 from nmcompile.mapper.entry import BlockKind, Entry, Filled, Pairs, Split, is_skeleton
-
-
-@dataclass(frozen=True)
-class _Channels:
-    """Which channels of a piece a connection reaches.
-
-    Attributes
-    ----------
-    first, last : the span of output channels with synapses in the piece
-    base : channel at which targets are counted from zero
-    lead : that channel within the piece, where the base can express it
-    skip : compartments from the base to that channel, where it cannot
-    """
-
-    first: int
-    last: int
-    base: int
-    lead: int
-    skip: int
 
 
 class ImageLink:
@@ -53,36 +33,24 @@ class ImageLink:
         self._hardware = hardware
         self._window = link.window
         self._weights = link.weights
-        self._channel_of = maps[2]
-        out = link.out_shape
-        rows, cols, alive, span = _structure(link.weights, link.window.groups)
-        self._alive = alive & (maps[2] >= 0)
-        self._span = span
+        self._channels = Channels(link.weights, link.window.groups, maps[2])
         self._axes = tuple(
             Axis(
                 maps[axis],
-                taps,
+                _taps(link.weights, axis),
                 link.window.stride[axis],
                 link.window.padding[axis][0],
                 link.window.dilation[axis],
-                out[axis],
+                link.out_shape[axis],
             )
-            for axis, taps in enumerate((rows, cols))
+            for axis in (0, 1)
         )
         self._entries: dict[tuple[object, ...], Entry] = {}
-        self._reaching: dict[tuple[object, ...], list[tuple[int, int]]] = {}
+        self._busiest: dict[tuple[int, ...], int] = {}
         segment = hardware.axon.base_max.value + 1
         multiple = hardware.axon.pop16_base_multiple.value
         #: Bases beyond the largest start again at zero, at a multiple that every axon allows.
         self._segment = segment // multiple * multiple or segment
-
-    @cached_property
-    def _view_channel(self) -> IntArray:
-        """(source channels,) view channel that shows it, -1 for none."""
-        shown = np.flatnonzero(self._alive)
-        where = np.full(int(self._channel_of.max(initial=-1)) + 1, -1, np.int64)
-        where[self._channel_of[shown]] = shown
-        return where
 
     @property
     def halo(self) -> int:
@@ -96,62 +64,9 @@ class ImageLink:
             cols.units(*bounds.cols, split is Split.TAPS, halo),
         )
 
-    def _reached(self, bounds: Bounds, target: Cut) -> _Channels | None:
-        first = max(bounds.channels[0], self._span[0])
-        last = min(bounds.channels[1], self._span[1])
-        if first >= last:
-            return None
-        lead = first - bounds.channels[0]
-        if self._window.groups > 1:
-            return _Channels(first, last, bounds.channels[0], 0, 0)
-        if target.channels_last:
-            return _Channels(first, last, first, lead, 0)
-        return _Channels(first, last, first, 0, lead * target.strides(bounds.shape)[2])
-
-    def _members(self, chunk: tuple[int, int]) -> IntArray:
-        """View channels of a population, in the order of its atoms."""
-        shown = self._view_channel[chunk[0] : chunk[1]]
-        return shown[shown >= 0]
-
-    def _chunks(self, source: Cut, reached: _Channels) -> list[tuple[int, int]]:
-        """(chunk, longest row a place) of the populations that reach some channels."""
-        first, last = reached.first, reached.last
-        if first >= last:
-            return []
-        if self._window.groups == 1:
-            # All inputs reach all outputs.
-            chunks = self._chunks_seen(source)
-            return [(k, last - first) for k in chunks]
-        key = (source.grid[2], source.box[2], source.atoms, first, last)
-        if key not in self._reaching:
-            found = []
-            for k, chunk in enumerate(source.chunks):
-                spans = [self._outputs(int(m), first, last) for m in self._members(chunk)]
-                longest = max((b - a for a, b in spans), default=0)
-                if longest > 0:
-                    found.append((k, longest))
-            self._reaching[key] = found
-        return self._reaching[key]
-
-    def _chunks_seen(self, source: Cut) -> list[int]:
-        """Populations of which a channel is seen."""
-        key = ("seen", source.grid[2], source.box[2], source.atoms)
-        if key not in self._reaching:
-            self._reaching[key] = [
-                (k, 0) for k, chunk in enumerate(source.chunks) if len(self._members(chunk))
-            ]
-        return [k for k, _ in self._reaching[key]]
-
-    def _outputs(self, member: int, first: int, last: int) -> tuple[int, int]:
-        """Output channels that a view channel of a grouped convolution reaches in a span."""
-        per_group = self._weights.shape[2]
-        width = self._weights.shape[3] // self._window.groups
-        group = member // per_group
-        return max(group * width, first), min((group + 1) * width, last)
-
     def entry(self, source: Cut, target: Cut, piece: int, split: Split) -> Entry:
         bounds = target.bounds(piece)
-        reached = self._reached(bounds, target)
+        reached = self._channels.reached(bounds, target)
         if reached is None:
             return Entry(self.connection)
         rows, cols = self._units(bounds, split, target.halo)
@@ -171,12 +86,12 @@ class ImageLink:
         source: Cut,
         target: Cut,
         bounds: Bounds,
-        reached: _Channels,
+        reached: Reached,
         rows: Units,
         cols: Units,
     ) -> Entry:
         strides = target.strides(bounds.shape)
-        chunks = self._chunks(source, reached)
+        chunks = self._channels.chunks(source, reached)
         if not (len(rows.source) and len(cols.source) and chunks):
             return Entry(self.connection)
         local = _local(rows, cols, strides, reached)
@@ -224,7 +139,7 @@ class ImageLink:
         atoms: int,
         longest: int,
         strides: Grid,
-        reached: _Channels,
+        reached: Reached,
         segment: int,
     ) -> BlockKind:
         """Blocks of equal size for one pattern and several populations."""
@@ -235,7 +150,7 @@ class ImageLink:
         )
 
     def _reach(
-        self, shape: tuple[Pattern, Pattern], strides: Grid, reached: _Channels
+        self, shape: tuple[Pattern, Pattern], strides: Grid, reached: Reached
     ) -> tuple[int, bool]:
         """Largest target of a pattern, and whether they are all consecutive from 0 on."""
         rows, cols = shape
@@ -248,7 +163,7 @@ class ImageLink:
 
     def pairs(self, source: Cut, target: Cut, piece: int, split: Split) -> Pairs:
         bounds = target.bounds(piece)
-        reached = self._reached(bounds, target)
+        reached = self._channels.reached(bounds, target)
         if reached is None:
             return Pairs.nothing()
         rows, cols = self._units(bounds, split, target.halo)
@@ -256,7 +171,7 @@ class ImageLink:
         multiple = self._hardware.axon.pop16_base_multiple.value
         down, n_down = _histogram(rows, source.box[0], strides[0], multiple)
         right, n_right = _histogram(cols, source.box[1], strides[1], multiple)
-        chunks = self._chunks(source, reached)
+        chunks = self._channels.chunks(source, reached)
         along = [int(source.chunk_piece[k]) for k, _ in chunks]
         sizes = np.array([source.chunks[k][1] - source.chunks[k][0] for k, _ in chunks], np.int64)
         third, place = np.unique(along, return_inverse=True)
@@ -287,18 +202,18 @@ class ImageLink:
         down = self._axes[0].busiest(source.box[0], target.box[0], split is not Split.NONE)
         whole = split is Split.TAPS
         right = self._axes[1].busiest(source.box[1], target.box[1], whole, target.halo)
-        key = ("busiest", source.grid[2], source.box[2], source.atoms, target.box[2])
-        if key not in self._reaching:
+        key = (source.grid[2], source.box[2], source.atoms, target.box[2])
+        if key not in self._busiest:
             total = np.zeros(source.counts[2], np.int64)
             for k in range(target.counts[2]):
-                first = max(target.interval(2, k)[0], self._span[0])
-                last = min(target.interval(2, k)[1], self._span[1])
+                first = max(target.interval(2, k)[0], self._channels.span[0])
+                last = min(target.interval(2, k)[1], self._channels.span[1])
                 # Which numbering the target has is of no account here.
-                for chunk, _ in self._chunks(source, _Channels(first, last, first, 0, 0)):
+                for chunk, _ in self._channels.chunks(source, Reached(first, last, first, 0, 0)):
                     begin, stop = source.chunks[chunk]
                     total[source.chunk_piece[chunk]] += 1 if stop - begin == 1 else 2
-            self._reaching[key] = [(int(total.max(initial=0)), 0)]
-        return down * right * self._reaching[key][0][0]
+            self._busiest[key] = int(total.max(initial=0))
+        return down * right * self._busiest[key]
 
     def least_synapses(self) -> int:
         taps = 1
@@ -307,23 +222,27 @@ class ImageLink:
             taps *= len({axis.patterns[k][0][1] for k in pattern.tolist()})
         if self._window.groups > 1:
             return taps * self._weights.shape[2] * self._weights.shape[3]
-        return taps * int(self._alive.sum()) * (self._span[1] - self._span[0])
+        return (
+            taps
+            * int(self._channels.seen.sum())
+            * (self._channels.span[1] - self._channels.span[0])
+        )
 
     def least_axons(self, most: int) -> int:
         places = 1
         for axis in self._axes:
             places *= len(np.unique(axis.units(0, axis.length, False).source))
-        return places * ceil(int(self._alive.sum()) / most) if self._span[1] else 0
+        return places * ceil(int(self._channels.seen.sum()) / most) if self._channels.span[1] else 0
 
     def fill(self, source: Cut, target: Cut, piece: int, split: Split, start: int) -> Filled:
         bounds = target.bounds(piece)
-        reached = self._reached(bounds, target)
+        reached = self._channels.reached(bounds, target)
         entry = self.entry(source, target, piece, split)
         if reached is None or not entry.axons:
             return Filled.nothing(self.connection)
         rows, cols = self._units(bounds, split, target.halo)
         strides = target.strides(bounds.shape)
-        chunks = np.array([k for k, _ in self._chunks(source, reached)])
+        chunks = np.array([k for k, _ in self._channels.chunks(source, reached)])
         local = _local(rows, cols, strides, reached)
         near = entry.is_near(start, self._hardware)
         base = local + start if near else local % self._segment
@@ -366,14 +285,14 @@ class ImageLink:
         chunk: int,
         source: Cut,
         strides: Grid,
-        reached: _Channels,
+        reached: Reached,
         shift: int,
     ) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
         """Targets and mantissas of one block, all atoms of a population."""
         rows, cols = self._pattern(number)
         begin, stop = source.chunks[chunk]
-        members = self._members((begin, stop))
-        atoms = self._channel_of[members] - begin
+        members = self._channels.members((begin, stop))
+        atoms = self._channels.channel_of[members] - begin
         down = np.array([[target * strides[0], tap] for target, tap in rows])
         right = np.array([[target * strides[1], tap] for target, tap in cols])
         place = (down[:, :1] + right[:, 0]).reshape(-1)
@@ -391,7 +310,7 @@ class ImageLink:
             mantissas = np.zeros((stop - begin, len(order)), np.int16)
             mantissas[atoms] = values[:, order]
             return np.ascontiguousarray(rows_of), mantissas
-        spans = [self._outputs(int(m), reached.first, reached.last) for m in members]
+        spans = [self._channels.outputs(int(m), reached.first, reached.last) for m in members]
         longest = max(b - a for a, b in spans)
         per_group = self._weights.shape[2]
         all_targets = np.full((stop - begin, len(place), longest), shift, np.int32)
@@ -406,7 +325,7 @@ class ImageLink:
         return all_targets.reshape(flat), mantissas.reshape(flat)
 
 
-def _local(rows: Units, cols: Units, strides: Grid, reached: _Channels) -> IntArray:
+def _local(rows: Units, cols: Units, strides: Grid, reached: Reached) -> IntArray:
     """(row units, column units) first target, counted from the piece's first compartment."""
     place = rows.first[:, None] * strides[0] + cols.first * strides[1]
     return place + reached.lead * strides[2]
@@ -436,32 +355,12 @@ def _populations(
     return piece, population
 
 
-def _structure(
-    weights: NDArray[np.int16], groups: int
-) -> tuple[list[int], list[int], NDArray[np.bool_], tuple[int, int]]:
-    """Names of kernel rows and columns, living view channels, and span of living outputs.
-
-    Equal rows (or columns) bear the number of the first of them, dead ones -1.
-    """
-    height, width, per_group, out = weights.shape
-    alive = np.ones(per_group * groups, bool)
+def _taps(weights: NDArray[np.int16], axis: int) -> list[int]:
+    """Kernel rows (or columns): equal ones bear the number of the first of them, dead ones -1."""
     if is_skeleton(weights):
-        return list(range(height)), list(range(width)), alive, (0, out)
-    rows, cols = (
-        _names(
-            [np.ascontiguousarray(np.take(weights, k, axis)) for k in range(weights.shape[axis])]
-        )
-        for axis in (0, 1)
-    )
-    if groups > 1:
-        return rows, cols, alive, (0, out)
-    living = np.flatnonzero(weights.any(axis=(0, 1, 2)))
-    span = (int(living[0]), int(living[-1]) + 1) if len(living) else (0, 0)
-    return rows, cols, np.asarray(weights.any(axis=(0, 1, 3))), span
-
-
-def _names(parts: list[NDArray[np.int16]]) -> list[int]:
+        return list(range(weights.shape[axis]))
     known: dict[bytes, int] = {}
+    parts = [np.ascontiguousarray(np.take(weights, k, axis)) for k in range(weights.shape[axis])]
     return [
         known.setdefault(part.tobytes(), k) if part.any() else -1 for k, part in enumerate(parts)
     ]
