@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nmcompile.chip.discrete import DiscreteGraph
+from nmcompile.chip.program import Program
 from nmcompile.hardware import HardwareModel, load_hardware, parse_target
 from tools.bench import networks
 from tools.bench.fresh import _peak_mb
@@ -31,6 +34,9 @@ from tools.bench.sides import SIDES, available
 STEPS = 12
 #: Most seconds and megabytes that mapping the largest networks may take.
 SECONDS, MEGABYTES = 120, 4000
+#: Most memory of a process that maps and then runs a network; and bytes that it may ask for.
+RUN_MEGABYTES = 8000
+ROOM = 12 << 30
 RANDOM = 100
 
 
@@ -80,7 +86,8 @@ def main() -> None:
     parser.add_argument("--measure", choices=ROWS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measured(ROWS[options.measure])))
+        for found in measured(ROWS[options.measure]):
+            print(json.dumps(found), flush=True)
         return
 
     def figures() -> Iterator[Figure]:
@@ -96,8 +103,10 @@ def mapped(name: str) -> Iterator[Figure]:
     """Figures of one network."""
     row = ROWS[name]
     command = [sys.executable, "-m", "tools.bench.map", "--measure", name]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT)
-    found: dict[str, Any] = json.loads(done.stdout)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, cwd=ROOT)
+    found: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        found |= json.loads(line)
     if name == "keras-to-loihi" and available("nengo-loihi"):
         yield _beside_nengo_loihi(name, row, found["cores"])
     else:
@@ -119,9 +128,13 @@ def mapped(name: str) -> Iterator[Figure]:
             "%",
             *([30] if row.large else []),
         )
+    if done.returncode:
+        progress(f"  {name}: the run ended with status {done.returncode}")
+    yield at_most(f"{name}, peak memory of the run", found.get("run_mb", inf), "MB", RUN_MEGABYTES)
     label = f"{name}, spikes in {found['steps']} steps"
-    yield Figure(label, found["spikes"], "spikes", "in every layer", not found["silent"])
-    yield at_most(f"{name}, differing spikes", found["differing"], "spikes", 0)
+    active = found.get("silent") == 0
+    yield Figure(label, found.get("spikes", 0), "spikes", "in every layer", active)
+    yield at_most(f"{name}, differing spikes", found.get("differing", inf), "spikes", 0)
 
 
 def _goal(name: str, value: float, unit: str, limit: float | None) -> Figure:
@@ -146,8 +159,8 @@ def _beside_nengo_loihi(name: str, row: Row, cores: int) -> Figure:
     )
 
 
-def measured(row: Row) -> dict[str, Any]:
-    """Map a network in this process, run it, and compare its spikes."""
+def measured(row: Row) -> Iterator[dict[str, Any]]:
+    """Map a network in this process, then run it and compare its spikes."""
     from nmcompile.mapper.bounds import network_bound
     from nmcompile.mapper.chips import in_order
     from nmcompile.passes.allocate import Allocate
@@ -175,7 +188,7 @@ def measured(row: Row) -> dict[str, Any]:
     peak = _peak_mb()
     chip, _ = placement.places()
     order = in_order(len(chip), hardware.chip.cores.value)
-    found = {
+    yield {
         "cores": partition.n_cores,
         "bound": network_bound(partition.problem).cores,
         "chips": len(set(chip.tolist())),
@@ -186,14 +199,19 @@ def measured(row: Row) -> dict[str, Any]:
         "steps": steps,
     }
     del partition, allocation, placement
-    return found | compared(graph, program, steps)
+    limit_memory(ROOM)
+    yield {**compared(graph, program, steps), "run_mb": _peak_mb()}
 
 
-def compared(graph: DiscreteGraph, program: Any, steps: int) -> dict[str, Any]:
-    """Spikes on the emulator, and in how many places they differ from those without a mapping.
+def limit_memory(room: int) -> None:
+    """Have this process fail rather than leave the machine without memory."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or hard > room:
+        resource.setrlimit(resource.RLIMIT_AS, (room, hard))
 
-    All layers are driven so that none stays silent: inputs are random, from the whole range.
-    """
+
+def compared(graph: DiscreteGraph, program: Program, steps: int) -> dict[str, Any]:
+    """Spikes on the emulator, and in how many places they differ from those without a mapping."""
     from nmcompile.api import Emulator
     from nmcompile.backends.base import Probe
     from tools.bench.unpartitioned import unpartitioned
