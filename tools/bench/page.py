@@ -44,6 +44,31 @@ both. An eighth of PyTorch's time, or a 6,000th of Lava's, would be less than th
 the first cache. On ten chips the state of 1.3 million neurons no longer fits a cache at all, so
 that each step is bound by memory, which one chip's is not.""",
     ),
+    "map": (
+        "Cores and chips of well-known networks",
+        "make bench-map",
+        """\
+Shapes are those of the networks, weights are random. The lower bound holds for every mapping in
+which a neuron is on one core and a core stores each weight that its neurons need once for every
+place of the kernel; no mapping need reach it. Memory is the peak of a process that discretises,
+maps, places and checks the network. nengo-loihi's example is cut as its authors cut it. Messages
+between chips are those expected from the layers' rates; in layer order, chips fill one after the
+other. Each mapped network then runs on the emulator, and every spike of every layer in every step
+is compared with the layers as they were before they were mapped.
+
+The small random networks have two or three layers and cores whose limits are drawn at random. The
+fewest cores of each are found by looking at all cuts that the search knows, in all combinations
+that simple sums leave open, and by an integer program that packs their pieces.""",
+    ),
+    "map-scale": (
+        "From one chip to all of the largest board",
+        "make bench-map",
+        """\
+Six convolutions, 3x3 and 1x1, over images whose sides grow. Up to 64 chips the networks become
+Programs that run, and the spikes of the smaller ones are compared as above; beyond, they are mapped
+and placed by their shapes. Each is measured in a process of its own. The exponent is the slope of
+time or memory over cores on logarithmic axes, from eight chips on.""",
+    ),
 }
 
 
