@@ -303,7 +303,10 @@ class ImageLink:
             targets = (place[:, None] + offset).reshape(-1)
             values = weights[:, members, reached.first : reached.last]
             values = values.transpose(1, 0, 2).reshape(len(members), -1)
-            order = np.argsort(targets)
+            # Where no index is stored, the order is that of the targets.
+            order = np.arange(len(targets))
+            if self._reach((rows, cols), strides, reached)[1] and not shift:
+                order = np.argsort(targets)
             rows_of = np.broadcast_to(
                 (targets[order] + shift).astype(np.int32), (stop - begin, len(order))
             )

@@ -30,11 +30,19 @@ def test_random_programs_take_every_path() -> None:
 
 
 def test_a_cut_layer_is_one_segment_and_its_spikes_few_runs() -> None:
-    for seed in (4, 7, 8):  # Networks in which no zeros are left out of rows.
+    alike = 0
+    for seed in (4, 7, 8):
         whole = lower(program(seed, {}, None))
-        cut = lower(program(seed, {}, np.random.default_rng(seed)))
-        assert np.array_equal(whole.segments, cut.segments)
-        assert len(cut.fanout.runs) == len(whole.fanout.runs)
+        for mapping in range(4):
+            made = program(seed, {}, np.random.default_rng(mapping))
+            cut = lower(made)
+            neurons = sum(layer.neurons for layer in made.layers)
+            if sum(len(core.compartments) for core in made.cores) > neurons:
+                continue  # What goes to a halo is more runs.
+            alike += 1
+            assert np.array_equal(whole.segments, cut.segments)
+            assert len(cut.fanout.runs) == len(whole.fanout.runs)
+    assert alike > 6
 
 
 def test_equal_weights_are_kept_once() -> None:

@@ -51,27 +51,61 @@ def pieces(hops: Hops, rows: Rows, place: NDArray[np.int64]) -> Pieces:
     run = ranges(rows.run_start[hops.row], held)
     hop = np.repeat(np.arange(len(held)), held)
     start = hops.base[hop] + rows.target[run]
-    # The last compartment of each stretch that is consecutive in both orders.
-    ends = np.flatnonzero(np.append(np.diff(place) != 1, True))
-    stretch = np.searchsorted(ends, start)
-    cuts = np.searchsorted(ends, start + rows.length[run] - 1) - stretch + 1
-    which = np.repeat(np.arange(len(run)), cuts)
-    number = ranges(np.zeros(len(run), np.int64), cuts)
-    begin = np.where(number == 0, start[which], ends[stretch[which] + number - 1] + 1)
-    stop = np.minimum(start[which] + rows.length[run][which] - 1, ends[stretch[which] + number])
+    parts = [
+        _cut(np.flatnonzero(rows.step[run] == step), int(step), start, rows.length[run], place)
+        for step in np.unique(rows.step[run])
+    ]
+    if not parts:
+        return Pieces(*(np.zeros(0, np.int64),) * len(Pieces._fields))
+    which, ahead, begin, length = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.lexsort((ahead, which))
+    which, ahead, begin, length = (each[order] for each in (which, ahead, begin, length))
     hop = hop[which]
     fresh = np.ones(len(hop), bool)
     fresh[1:] = hop[1:] != hop[:-1]
     found = Pieces(
         neuron=hops.neuron[hop],
-        target=place[begin],
-        length=stop - begin + 1,
-        first=rows.first[run][which] + begin - start[which],
+        target=begin,
+        length=length,
+        first=rows.first[run][which] + ahead,
         delay=rows.delay[run][which],
         hop=np.where(fresh, hop, -1),
     )
     order = np.lexsort((found.target, found.delay, found.neuron))
     return Pieces(*(column[order] for column in found))
+
+
+def _cut(
+    which: NDArray[np.int64],
+    step: int,
+    start: NDArray[np.int64],
+    length: NDArray[np.int64],
+    place: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], ...]:
+    """Some runs of one step, cut where their targets are not consecutive in the emulator's order.
+
+    Returns
+    -------
+    which, ahead, begin, length : (pieces,) run of each, its weights before the piece, first
+        target, and targets
+    """
+    # Compartments in an order in which those a step apart are neighbours.
+    count = len(place)
+    order = np.concatenate([np.arange(k, count, step) for k in range(min(step, count))])
+    rank = np.empty(count, np.int64)
+    rank[order] = np.arange(count)
+    seat = place[order]
+    # The last compartment of each stretch that is consecutive in both orders.
+    ends = np.flatnonzero(np.append((np.diff(seat) != 1) | (np.diff(order) != step), True))
+    first = rank[start[which]]
+    last = first + length[which] - 1
+    stretch = np.searchsorted(ends, first)
+    cuts = np.searchsorted(ends, last) - stretch + 1
+    run = np.repeat(np.arange(len(which)), cuts)
+    number = ranges(np.zeros(len(which), np.int64), cuts)
+    begin = np.where(number == 0, first[run], ends[stretch[run] + number - 1] + 1)
+    stop = np.minimum(last[run], ends[stretch[run] + number])
+    return which[run], begin - first[run], seat[begin], stop - begin + 1
 
 
 def plain_fanout(found: Pieces, hops: Hops, rows: Rows, neurons: int) -> Fanout:

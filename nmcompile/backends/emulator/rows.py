@@ -28,8 +28,9 @@ class Rows:
     run_start : (rows + 1,) number of each row's first run
     synapses : (rows,) how many synapses they hold with a weight other than 0
     first_row : for each core, (blocks + 1,) number of each block's first row
-    target, length, first, delay : (runs,) weights[first:first + length] go to the compartments
-        from `target` on, counted from an axon's base, `delay` steps later than otherwise
+    target, step, length, first, delay : (runs,) weights[first:first + length] go to every
+        `step`-th compartment from `target` on, counted from an axon's base, `delay` steps later
+        than otherwise
     weights : int16, in units of 2^6; int32 where there are finer bits
     places : for each core that learns, place of each of its synapses among the weights, in the
         order of blocks
@@ -39,6 +40,7 @@ class Rows:
     synapses: NDArray[np.int64]
     first_row: list[NDArray[np.int64]]
     target: NDArray[np.int64]
+    step: NDArray[np.int64]
     length: NDArray[np.int64]
     first: NDArray[np.int64]
     delay: NDArray[np.int64]
@@ -62,6 +64,7 @@ def block_rows(cores: Sequence[Core], fine: int = 0) -> Rows:
         synapses=np.concatenate([part.synapses for part in parts]),
         first_row=[part.first_row[0] + start for part, start in zip(parts, rows, strict=False)],
         target=np.concatenate([part.target for part in parts]),
+        step=np.concatenate([part.step for part in parts]),
         length=np.concatenate([part.length for part in parts]),
         first=np.concatenate(
             [part.first + start for part, start in zip(parts, weights, strict=False)]
@@ -94,9 +97,10 @@ def _starts(sizes: Sequence[int]) -> NDArray[np.int64]:
 
 
 def _core_rows(core: Core, fine: int) -> Rows:
-    """Cut a core's rows where the next target is far ahead, or behind, or the delay changes.
+    """Cut a core's rows where the next target is not a step ahead, or the delay changes.
 
-    Runs of zeros only are dropped where nothing learns.
+    The step is that which is most frequent in a block. Where weights learn it is 1, and targets
+    that are left out are bridged; else runs of zeros only are dropped.
     """
     blocks = core.blocks
     sizes = blocks.atoms.astype(np.int64) * blocks.length
@@ -111,18 +115,22 @@ def _core_rows(core: Core, fine: int) -> Rows:
     total = len(weights)
     ahead = np.diff(target)
     fresh = np.zeros(total + 1, bool)
-    fresh[1:total] = (ahead < 1) | (ahead > 1 + BRIDGED) | (np.diff(delay) != 0)
+    learns = bool(len(core.learning))
+    step = np.repeat(np.ones(len(blocks), np.int64) if learns else _steps(core), sizes)
+    fresh[1:total] = (ahead < step[1:]) | (ahead > step[1:] + BRIDGED * learns)
+    fresh[1:total] |= np.diff(delay) != 0
     fresh[rows] = True
     first = np.flatnonzero(fresh[:total])
     held = np.diff(np.append(first, total)) if total else first
-    if total and not len(core.learning):
+    if total and not learns:
         live = np.logical_or.reduceat(weights != 0, first)
         first, held = first[live], held[live]
     last = first + held - 1
-    span = (target[last] - target[first] + 1).astype(np.int64)
+    span = ((target[last] - target[first]) // step[first] + 1).astype(np.int64)
     begins = np.cumsum(span) - span
     kept = ranges(first, held)
-    places = (np.repeat(begins - target[first], held) + target[kept]).astype(np.int64)
+    within = (target[kept] - np.repeat(target[first], held)) // step[kept]
+    places = (np.repeat(begins, held) + within).astype(np.int64)
     filled = np.zeros(int(span.sum()), kind)
     filled[places] = weights[kept]
     run_start = np.searchsorted(first, rows).astype(np.int64)
@@ -131,9 +139,23 @@ def _core_rows(core: Core, fine: int) -> Rows:
         synapses=np.diff(np.append(0, np.cumsum(weights != 0))[rows]),
         first_row=[np.append(0, np.cumsum(blocks.atoms, dtype=np.int64))],
         target=target[first].astype(np.int64),
+        step=step[first],
         length=span,
         first=begins.astype(np.int64),
         delay=delay[first].astype(np.int64),
         weights=filled,
-        places={0: places} if len(core.learning) else {},
+        places={0: places} if learns else {},
     )
+
+
+def _steps(core: Core) -> NDArray[np.int64]:
+    """(blocks,) the most frequent distance of neighbours in each block's first row."""
+    steps = np.ones(len(core.blocks), np.int64)
+    for k, (start, length) in enumerate(
+        zip(core.blocks.start.tolist(), core.blocks.length.tolist(), strict=True)
+    ):
+        ahead = np.diff(core.synapses.target[start : start + length].astype(np.int64))
+        ahead = ahead[ahead > 0]
+        if len(ahead):
+            steps[k] = np.bincount(ahead).argmax()
+    return steps
