@@ -14,7 +14,7 @@ from nmcompile.analysis.evaluation import Evaluation, evaluate_program
 from nmcompile.backends.base import Backend
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
-from nmcompile.errors import DataError, UsageError
+from nmcompile.errors import DataError, FitError, UsageError
 from nmcompile.frontends import load
 from nmcompile.frontends.python import is_nengo, is_python, read_object
 from nmcompile.hardware import HardwareModel, load_hardware, model_names, parse_target
@@ -22,6 +22,7 @@ from nmcompile.host.data import Data, load_data
 from nmcompile.ir.nodes import FloatArray
 from nmcompile.passes.options import BuildOptions, checked_options
 from nmcompile.passes.pipeline import Watcher, compile_network
+from nmcompile.passes.remedies import remedies
 
 #: Nengo's own step, in seconds.
 NENGO_DT = 0.001
@@ -36,6 +37,7 @@ def build(
     calibrate: str | Path | FloatArray | None = None,
     dump_ir: Path | None = None,
     watch: Watcher | None = None,
+    trying: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Program:
     """Compile a trained network into a Program.
@@ -48,12 +50,14 @@ def build(
     calibrate : data file, or (samples, *input shape) array, that shows real inputs
     dump_ir : folder for the text of every stage
     watch : called after each pass
+    trying : called before each trial of what would make a network fit that does not, with its
+        number and how many are planned
     options : of `nmcompile.passes.options.BuildOptions`, such as ``steps=64``
 
     Raises
     ------
     NmcompileError
-        One of its kinds, in one sentence.
+        One of its kinds, in one sentence; a FitError has remedies that were tried.
     """
     chosen = checked_options(**options)
     place = parse_target(target)
@@ -77,15 +81,19 @@ def build(
         calibrate = load_data(calibrate, shape).x
     elif calibrate is not None:
         calibrate = _numbers(calibrate)
-    return compile_network(
-        source.network,
-        place,
-        chosen,
-        calibrate,
-        source={"sha256": source.sha256, "name": Path(source.path).name},
-        dump_ir=dump_ir,
-        watch=watch,
-    )
+    try:
+        return compile_network(
+            source.network,
+            place,
+            chosen,
+            calibrate,
+            source={"sha256": source.sha256, "name": Path(source.path).name},
+            dump_ir=dump_ir,
+            watch=watch,
+        )
+    except FitError as error:
+        found = remedies(error, source.network, place, chosen, calibrate, trying=trying)
+        raise error.with_remedies(found) from error
 
 
 def _build_nengo(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 
 class NmcompileError(Exception):
@@ -68,6 +70,33 @@ class UnsupportedError(ModelError):
         )
 
 
+@dataclass(frozen=True)
+class Remedy:
+    """A change that was tried because a network did not fit.
+
+    Attributes
+    ----------
+    change : in words, such as ``"24 of 32 channels in conv2"``
+    option : the command line's option for it; empty where the network itself must change
+    layer : that changes; empty where none does
+    cores : that the network would then take
+    board : on which that would be
+    fits : whether the board has so many cores
+    """
+
+    change: str
+    option: str
+    layer: str
+    cores: int
+    board: str
+    fits: bool
+
+    def __str__(self) -> str:
+        noun = "core" if self.cores == 1 else "cores"
+        verb = "fits" if self.fits else "does not fit"
+        return f"{self.change}: {self.cores:,} {noun}, {verb} {self.board}"
+
+
 class FitError(CompileError):
     """The network does not fit the target: layer, resource, use, limit and a board that would do.
 
@@ -76,8 +105,33 @@ class FitError(CompileError):
     layer : the layer whose demand breaks the limit (or ``""`` for the whole network)
     resource : such as ``"input axons"`` or ``"cores"``
     used, limit : numbers of that resource
+    taken : layer -> cores that hold some of it, where cores are what lacks
+    remedies : changes that were tried and help, the cheapest first
     """
 
-    def __init__(self, message: str, *, layer: str, resource: str, used: int, limit: int) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        layer: str,
+        resource: str,
+        used: int,
+        limit: int,
+        taken: Mapping[str, int] | None = None,
+        remedies: Sequence[Remedy] = (),
+    ) -> None:
         self.layer, self.resource, self.used, self.limit = layer, resource, used, limit
+        self.taken = dict(taken or {})
+        self.remedies = tuple(remedies)
         super().__init__(message)
+
+    def with_remedies(self, remedies: Sequence[Remedy]) -> FitError:
+        """The same error with other remedies."""
+        return FitError(str(self), **{**self._details(), "remedies": remedies})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(FitError, **self._details()), (str(self),)
+
+    def _details(self) -> dict[str, Any]:
+        names = ("layer", "resource", "used", "limit", "taken", "remedies")
+        return {name: getattr(self, name) for name in names}

@@ -12,7 +12,8 @@ import typer
 
 from nmcompile import __version__
 from nmcompile.cli import build, check, evaluate, inspect, run, targets
-from nmcompile.errors import NmcompileError, UsageError
+from nmcompile.cli.output import print_remedies
+from nmcompile.errors import FitError, NmcompileError, UsageError
 
 app = typer.Typer(
     name="nmcompile",
@@ -90,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 traceback.print_exc()
             if isinstance(error, OSError) and error.filename is None:
                 _abandon_output()
-            print(f"error: {_sentence(error)}", file=sys.stderr)
+            print(f"error: {_sentence(error)}", file=sys.stderr, flush=True)
+            if isinstance(error, FitError):
+                print_remedies(error)
             return 2 if isinstance(error, UsageError) else 1
     return status if isinstance(status, int) else 0
 

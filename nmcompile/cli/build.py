@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings, source_file
-from nmcompile.cli.output import cores_text, print_json, print_pairs, unverified_row
+from nmcompile.cli.output import (
+    cores_text,
+    fit_json,
+    print_json,
+    print_pairs,
+    trials,
+    unverified_row,
+)
 
 
 def build(
@@ -64,9 +71,10 @@ def build(
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print each pass.")] = False,
     json: Json = False,
-) -> None:
+) -> int:
     """Compile MODEL into a Program file."""
     from nmcompile.api import build as compile_model
+    from nmcompile.errors import FitError
     from nmcompile.files import check_writable
     from nmcompile.hardware import parse_target
     from nmcompile.passes.pipeline import PassRecord
@@ -77,32 +85,42 @@ def build(
         if verbose and not json:
             typer.echo(f"{record.name:14} {record.seconds * 1e3:8.1f} ms  {record.changes}")
 
-    program = compile_model(
-        model,
-        target,
-        calibrate=calibrate,
-        dump_ir=dump_ir,
-        watch=watch,
-        steps=steps,
-        dt=dt,
-        neuron={
+    options = {
+        "steps": steps,
+        "dt": dt,
+        "neuron": {
             "synapse": synapse,
             "tau_rc": tau_rc,
             "refractory": refractory,
             "max_rate": max_rate,
             "rate_scale": rate_scale,
         },
-        layers=layer_settings(layer or []),
-        encoder=encoder,
-        host_layers=host_layers,
-        readout=readout,
-        percentile=percentile,
-        threshold_gain=threshold_gain,
-        gain_samples=gain_samples,
-        weight_bits=weight_bits,
-        optimise=optimise,
-        seed=seed,
-    )
+        "layers": layer_settings(layer or []),
+        "encoder": encoder,
+        "host_layers": host_layers,
+        "readout": readout,
+        "percentile": percentile,
+        "threshold_gain": threshold_gain,
+        "gain_samples": gain_samples,
+        "weight_bits": weight_bits,
+        "optimise": optimise,
+        "seed": seed,
+    }
+    try:
+        program = compile_model(
+            model,
+            target,
+            calibrate=calibrate,
+            dump_ir=dump_ir,
+            watch=watch,
+            trying=trials(json),
+            **options,
+        )
+    except FitError as error:
+        if not json:
+            raise
+        print_json({"ok": False, "fit": fit_json(error)})
+        return 1
     program.save(output)
     hardware = parse_target(program.target).hardware
     log = {entry["name"]: entry["changes"] for entry in program.manifest["passes"]}
@@ -121,7 +139,7 @@ def build(
     }
     if json:
         print_json(summary)
-        return
+        return 0
     print_pairs(
         f"built {output}",
         [
@@ -133,3 +151,4 @@ def build(
             ("split", log["split"]),
         ],
     )
+    return 0

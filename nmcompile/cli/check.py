@@ -14,9 +14,11 @@ from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings
 from nmcompile.cli.output import (
     cores_text,
     count,
+    fit_json,
     print_json,
     print_pairs,
     print_table,
+    trials,
     unverified_row,
 )
 
@@ -67,7 +69,7 @@ def check(
         with warnings.catch_warnings():
             # Whether it fits does not depend on calibration data.
             warnings.simplefilter("ignore", NmcompileWarning)
-            program = build(model, target, **chosen)
+            program = build(model, target, trying=trials(json), **chosen)
     except UnsupportedError as error:
         return _list_obstacles(model, error.obstacles, json)
     except FitError as error:
@@ -76,13 +78,7 @@ def check(
                 {
                     "ok": False,
                     "obstacles": [],
-                    "fit": {
-                        "message": str(error),
-                        "layer": error.layer,
-                        "resource": error.resource,
-                        "used": error.used,
-                        "limit": error.limit,
-                    },
+                    "fit": fit_json(error),
                     "unverified": unverified,
                 }
             )

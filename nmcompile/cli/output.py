@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,9 +16,13 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from nmcompile.chip.program import Program
+    from nmcompile.errors import FitError
     from nmcompile.hardware import HardwareModel
 
 Report = Callable[[int, int], None]
+
+#: Seconds after which it is said what takes so long.
+PATIENCE_S = 3.0
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -64,6 +70,50 @@ def unverified_row(hardware: HardwareModel) -> list[tuple[str, str]]:
     """A row of `print_pairs` on unverified limits; none where all are verified."""
     text = hardware.unverified_text()
     return [("unverified", text)] if text else []
+
+
+def fit_json(error: FitError) -> dict[str, Any]:
+    """A network that does not fit, and what would help, for `print_json`."""
+    return {
+        "message": str(error),
+        "layer": error.layer,
+        "resource": error.resource,
+        "used": error.used,
+        "limit": error.limit,
+        "remedies": [asdict(each) for each in error.remedies],
+    }
+
+
+def print_remedies(error: FitError) -> None:
+    """What was tried and helps, in the order of what it costs."""
+    if error.remedies:
+        print_table(
+            "what would help, as tried",
+            ("change", "cores", "then", "option"),
+            [
+                (
+                    each.change,
+                    f"{each.cores:,}",
+                    f"{'fits' if each.fits else 'does not fit'} {each.board}",
+                    each.option or "train it so",
+                )
+                for each in error.remedies
+            ],
+        )
+
+
+def trials(quiet: bool) -> Report:
+    """On a terminal a line that says which trial of how many runs, once they take long."""
+    begin = time.monotonic()
+
+    def report(number: int, planned: int) -> None:
+        passed = time.monotonic() - begin
+        if not quiet and passed > PATIENCE_S and sys.stderr.isatty():
+            words = f"trying what would fit: {number} of {planned}, {passed:.0f} s"
+            # What is printed next goes over it.
+            print(f"{words}\x1b[K", end="\r", file=sys.stderr, flush=True)
+
+    return report
 
 
 def console() -> Console:

@@ -28,7 +28,7 @@ from nmcompile.passes.emit import Emit, Verify
 from nmcompile.passes.fold_affine import FoldAffine
 from nmcompile.passes.merge_pooling import MergePooling
 from nmcompile.passes.options import BuildOptions
-from nmcompile.passes.partition import PartitionLayers
+from nmcompile.passes.partition import Partition, PartitionLayers
 from nmcompile.passes.place import Place
 from nmcompile.passes.scale_rates import ScaleRates
 from nmcompile.passes.spike import Spike
@@ -111,6 +111,32 @@ def compile_network(
         value = after
     assert isinstance(value, Program)
     return value
+
+
+def partition_network(
+    network: Network,
+    target: Target,
+    options: BuildOptions,
+    calibration: FloatArray | None = None,
+) -> Partition:
+    """The passes of `compile_network` up to the cores that a network takes, and no further.
+
+    Raises
+    ------
+    NmcompileError
+        One of its kinds; a board too small is none here.
+    """
+    if options.dt is not None:
+        network = replace(network, dt_s=options.dt)
+    data = _calibration(network, options, calibration)
+    value: Any = network
+    for step in _passes(network, target, options, data, {}, []):
+        step.requires(value)
+        value = step.run(value)
+        step.ensures(value)
+        if isinstance(value, Partition):
+            return value
+    raise AssertionError("no pass makes a partition")
 
 
 def _passes(

@@ -125,6 +125,7 @@ class Place(Pass[Allocation, Placement]):
             resource="cores",
             used=needed,
             limit=tried.cores(hardware),
+            taken=taken,
         )
 
     def changes(self, before: Allocation, after: Placement) -> str:

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from nmcompile.chip.program import Program
+from nmcompile.cli import output
 from nmcompile.cli.app import main
+from nmcompile.cli.output import trials
+from nmcompile.hardware import Board, Target
 from tests.cli.support import MODELS, Command, Files
+from tests.passes.stages import small_core
 
 MNIST = MODELS.parents[2] / "examples" / "mnist" / "mnist.keras"
 
@@ -77,3 +81,55 @@ def test_why_of_an_unknown_layer_names_the_known_ones(command: Command, files: F
     command("inspect", files.program, "--why", "nothing").refused(
         "--why nothing", ", ".join(names), status=(2,)
     )
+
+
+@pytest.fixture
+def small_board(monkeypatch: pytest.MonkeyPatch) -> Target:
+    """All commands build for a board on which the MNIST network does not fit."""
+    boards = tuple(
+        Board(name=f"board-{n}", chips=1, cores_per_chip=n, source="test") for n in (3, 12)
+    )
+    hardware = small_core(compartments=600).model_copy(update={"boards": boards})
+    target = Target(hardware=hardware, board=boards[0])
+    monkeypatch.setattr("nmcompile.hardware.parse_target", lambda _: target)
+    monkeypatch.setattr("nmcompile.api.parse_target", lambda _: target)
+    return target
+
+
+def test_check_and_build_list_what_would_make_a_network_fit(
+    command: Command, small_board: Target, tmp_path: Path
+) -> None:
+    checked = command("check", MNIST, "--json")
+    assert checked.status == 1
+    fit = checked.json["fit"]
+    assert fit["resource"] == "cores"
+    assert fit["remedies"][0]["option"] == "--target loihi1:board-12"
+    assert any(each["layer"] for each in fit["remedies"])
+    for words in (("check", MNIST), ("build", MNIST, "-o", tmp_path / "n.nmc")):
+        outcome = command(*words)
+        outcome.refused("needs", "board-3 has 3", status=(1,))
+        shown = flat(outcome.out.replace("┃", " "))
+        for each in fit["remedies"]:
+            verb = "fits" if each["fits"] else "does not fit"
+            assert f"{each['change']} {each['cores']} {verb} {each['board']}" in shown
+            assert each["option"] in shown
+    built = command("build", MNIST, "-o", tmp_path / "n.nmc", "--json", "--gain-samples", "0")
+    assert built.status == 1
+    assert built.json["ok"] is False
+    assert built.json["fit"]["remedies"] == fit["remedies"]
+    assert not (tmp_path / "n.nmc").exists()
+
+
+def test_trials_are_told_on_a_terminal_when_they_take_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials(quiet=False)(1, 9)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(output, "PATIENCE_S", -1.0)
+    trials(quiet=False)(1, 9)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    trials(quiet=True)(1, 9)
+    assert capsys.readouterr().err == ""
+    trials(quiet=False)(2, 9)
+    assert "2 of 9, 0 s" in capsys.readouterr().err
