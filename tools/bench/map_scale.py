@@ -41,7 +41,7 @@ COMPARED = 8
 LARGE = 8
 LARGEST_WEIGHT = 40
 #: Bytes that a process may ask for in all when it runs a Program.
-ROOM = 16 << 30
+ROOM = 12 << 30
 
 
 def main() -> None:

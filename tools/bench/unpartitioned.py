@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from nmcompile.ir.nodes import FloatArray
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+#: The chip's rules, written for single numbers; these hold for arrays, too.
+RULES: Any = arithmetic
 #: Kernels with fewer weights than this are kept as float64.
 KEPT = 1 << 23
 
@@ -64,9 +67,9 @@ class _State:
 
     def __init__(self, layer: DiscreteLayer, samples: int) -> None:
         self._layer = layer
-        self._bias = arithmetic.bias(
-            layer.bias_mantissa.astype(np.int64),  # type: ignore[arg-type]
-            layer.bias_exponent.astype(np.int64),  # type: ignore[arg-type]
+        self._bias = RULES.bias(
+            layer.bias_mantissa.astype(np.int64),
+            layer.bias_exponent.astype(np.int64),
         )
         self._u = np.zeros((samples, layer.size), np.int64)
         self._v = np.zeros_like(self._u)
@@ -74,15 +77,15 @@ class _State:
 
     def step(self, gathered: Ints | int) -> Bools:
         """(samples, neurons) spikes after what arrives now."""
-        layer, wrap = self._layer, arithmetic.wrap
-        q = wrap(gathered, ACCUMULATOR_BITS)  # type: ignore[arg-type]
-        self._u = wrap(_decayed(self._u, layer.decay_u, 1) + q, CURRENT_BITS)  # type: ignore[arg-type]
-        drive = wrap(self._u + self._bias, CURRENT_BITS)  # type: ignore[arg-type]
-        floor = arithmetic.voltage_floor(layer.vmin_exponent)
-        ceiling = arithmetic.voltage_ceiling(layer.vmax_exponent)
+        layer, wrap = self._layer, RULES.wrap
+        q = wrap(gathered, ACCUMULATOR_BITS)
+        self._u = wrap(_decayed(self._u, layer.decay_u, 1) + q, CURRENT_BITS)
+        drive = wrap(self._u + self._bias, CURRENT_BITS)
+        floor = RULES.voltage_floor(layer.vmin_exponent)
+        ceiling = RULES.voltage_ceiling(layer.vmax_exponent)
         v = np.clip(_decayed(self._v, layer.decay_v, 0) + drive, floor, ceiling)
         v[self._rest > 0] = 0
-        fired = v > arithmetic.threshold(layer.threshold_mantissa)
+        fired = v > RULES.threshold(layer.threshold_mantissa)
         v[fired] = 0
         self._v = v
         self._rest[fired] = layer.refractory
@@ -116,7 +119,7 @@ class _Link:
 
     def _weights(self, mantissas: NDArray[np.int16]) -> FloatArray:
         """What a spike adds, before the chip's shift to the left."""
-        shifted = arithmetic.shift(mantissas.astype(np.int64), self._exponent)  # type: ignore[arg-type]
+        shifted = RULES.shift(mantissas.astype(np.int64), self._exponent)
         return np.asarray(shifted, np.float64)
 
     def through(self, spikes: Bools) -> Ints:
@@ -138,7 +141,7 @@ class _Link:
         fired = np.flatnonzero(seen)
         for first in range(0, len(fired), 256):
             part = weights[fired[first : first + 256]].astype(np.int32)
-            total += arithmetic.shift(part, self._exponent).sum(axis=0)  # type: ignore[arg-type, attr-defined]
+            total += RULES.shift(part, self._exponent).sum(axis=0)
         return total
 
     def _convolved(self, seen: FloatArray) -> Ints:
