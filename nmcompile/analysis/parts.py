@@ -72,10 +72,14 @@ def layer_parts(program: Program) -> dict[str, list[Part]]:
         numbers, first = np.unique(layer.core[order], return_index=True)
         for number, here in zip(numbers.tolist(), np.split(order, first[1:]), strict=True):
             owners[number][layer.compartment[here]] = k
+    mapped = program.manifest.get("mapping", {}).get("layers", {})
+    wide = np.array(
+        [k for k, each in enumerate(program.layers) if mapped.get(each.name, {}).get("halo", 1)]
+    )
     found: dict[str, list[Part]] = {layer.name: [] for layer in program.layers}
     for number, (core, owner) in enumerate(zip(program.cores, owners, strict=True)):
         axon_owner = _axon_owners(core, owner)
-        owner = _with_idle(core, owner, axon_owner)
+        owner = _with_idle(core, owner, axon_owner, wide)
         layers = np.unique(owner)
         block_owner = np.full(len(core.blocks), -1)
         block_owner[core.input_axons.block[::-1]] = axon_owner[::-1]
@@ -107,8 +111,12 @@ def _axon_owners(core: Core, owner: Rows) -> Rows:
     return found
 
 
-def _with_idle(core: Core, owner: Rows, axon_owner: Rows) -> Rows:
-    """Owners with those of compartments that stand for no neuron: who sends there, or is beside."""
+def _with_idle(core: Core, owner: Rows, axon_owner: Rows, wide: Rows) -> Rows:
+    """Owners with those of compartments that stand for no neuron; only `wide` layers have such.
+
+    Where two such layers of one profile and threshold meet, a few that no synapse is for may
+    count for the wrong one.
+    """
     layers = np.unique(owner[owner >= 0])
     if (owner >= 0).all() or not len(layers):
         return owner
@@ -119,9 +127,16 @@ def _with_idle(core: Core, owner: Rows, axon_owner: Rows) -> Rows:
     for axon, layer in enumerate(axon_owner.tolist()):
         targets = _targets(core, axon)
         owner[targets[idle[targets]]] = layer
+    # No synapse is for the rest; their neurons are beside them, and share a profile with them.
     known = np.flatnonzero(owner >= 0)
-    before = np.searchsorted(known, np.arange(len(owner)), side="right") - 1
-    return owner[known[np.maximum(before, 0)]]
+    after = np.searchsorted(known, np.arange(len(owner)))
+    before = known[np.maximum(after - 1, 0)]
+    behind = known[np.minimum(after, len(known) - 1)]
+    rows = core.compartments
+    alike = (rows.profile == rows.profile[before]) & (rows.threshold == rows.threshold[before])
+    alike &= np.isin(owner[before], wide)
+    nearest = np.where(alike & (before < np.arange(len(owner))), before, behind)
+    return np.where(owner >= 0, owner, owner[nearest])
 
 
 def _targets(core: Core, axon: int) -> Rows:

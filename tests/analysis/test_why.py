@@ -19,10 +19,12 @@ from nmcompile.analysis.why import Why, block_groups, why
 from nmcompile.chip.program import Program
 from nmcompile.errors import UsageError
 from nmcompile.hardware import HardwareModel, Target
+from nmcompile.mapper.problem import Problem
 from nmcompile.passes.allocate import Allocate
 from nmcompile.passes.emit import Emit
-from nmcompile.passes.partition import PartitionLayers
+from nmcompile.passes.partition import Partition, PartitionLayers
 from nmcompile.passes.place import Place
+from tests.mapper.random_mapping import random_mapping
 from tests.networks import random_network, small_cnn
 from tests.passes.stages import LOIHI1, Stages, small_core
 
@@ -35,12 +37,15 @@ HARDWARE = {
 }
 
 
-def program_of(hardware: HardwareModel, network: int | None = None) -> Program:
-    stages = Stages.of(small_cnn() if network is None else random_network(network))
-    placed = Place(Target(hardware=hardware)).run(
-        Allocate(hardware).run(PartitionLayers(hardware).run(stages.discrete))
-    )
-    return Emit(stages.options.steps, {"network": "small"}, {}).run(placed)
+def program_of(hardware: HardwareModel) -> Program:
+    stages = Stages.of(small_cnn())
+    partition = PartitionLayers(hardware).run(stages.discrete)
+    return emitted(partition, hardware, stages.options.steps)
+
+
+def emitted(partition: Partition, hardware: HardwareModel, steps: int) -> Program:
+    placed = Place(Target(hardware=hardware)).run(Allocate(hardware).run(partition))
+    return Emit(steps, {"network": "small"}, {}).run(placed)
 
 
 @pytest.fixture(scope="module", params=HARDWARE)
@@ -79,10 +84,25 @@ def test_parts_of_layers_add_up_to_their_cores(program: Program, hardware: Hardw
     assert_parts_add_up(program, hardware)
 
 
-@pytest.mark.parametrize("limits", HARDWARE)
-@pytest.mark.parametrize("seed", range(5))
-def test_parts_of_random_networks_add_up(seed: int, limits: str) -> None:
-    assert_parts_add_up(program_of(HARDWARE[limits], seed), HARDWARE[limits])
+@pytest.mark.parametrize("seed", range(30))
+def test_parts_of_random_mappings_are_those_of_their_pieces(seed: int) -> None:
+    """Halos included: compartments of a piece that stand for no neuron."""
+    stages = Stages.of(random_network(seed) if seed % 3 else small_cnn(seed))
+    problem = Problem(stages.discrete, LOIHI1)
+    partition = Partition(problem, *random_mapping(problem, np.random.default_rng(seed)))
+    program = emitted(partition, LOIHI1, stages.options.steps)
+    assert_parts_add_up(program, LOIHI1)
+    for name, parts in layer_parts(program).items():
+        packing, sizes = partition.packing, partition.choice.cuts[name].compartments
+        for part in parts:
+            pieces = np.flatnonzero(packing.core[name] == part.number)
+            starts = packing.start[name][pieces].tolist()
+            rows = [
+                row
+                for start, size in zip(starts, sizes[pieces].tolist(), strict=True)
+                for row in range(start, start + size)
+            ]
+            assert part.compartments.tolist() == sorted(rows)
 
 
 def test_a_layer_has_the_registers_of_its_own_neurons(
