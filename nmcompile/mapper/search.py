@@ -186,11 +186,10 @@ class Search:
             cost, share, _, option = min(rows, key=lambda row: (row[0], row[2]))
             found.append((cost, len(found), option))
             best = sorted([*best, cost])[:count]
-            # Of what does not fit, so many channels as just might.
-            fewer = ((*box[:2], int(box[2] / share)), halo)
-            if share > 1 and fewer[0][2] and fewer not in seen:
-                seen.add(fewer)
-                todo.insert(0, fewer)
+            if share > 1:
+                smaller = [shape for shape in _smaller(box, halo, share) if shape not in seen]
+                seen.update(smaller)
+                todo = smaller + todo
         found.sort(key=lambda each: each[:2])
         options = [option for _, _, option in found]
         if diverse:
@@ -306,6 +305,19 @@ class Search:
             if not improved:
                 break
         return choice, packing
+
+
+def _smaller(box: Grid, halo: int, share: float) -> list[tuple[Grid, int]]:
+    """Of pieces that take a `share` of a core that is above 1, those that just might fit.
+
+    Fewer channels spare synapses. Where axons are too many, a place sends as many whatever its
+    channels are, so there are fewer places too; but never with a halo, which spans all columns.
+    """
+    rows, cols, channels = box
+    found = [(rows, cols, int(channels / share)), (int(rows / share), cols, channels)]
+    if rows == 1 and not halo:
+        found.append((rows, int(cols / share), channels))
+    return [(each, halo) for each in found if min(each)]
 
 
 def boxes(grid: Grid, hardware: HardwareModel) -> list[Grid]:
