@@ -265,10 +265,12 @@ class Exhaustive:
 
 
 def all_boxes(grid: Grid, hardware: HardwareModel) -> list[Grid]:
-    """The mapper's sizes of pieces, and the same with fewer channels, which it tries of some."""
+    """The mapper's sizes of pieces, and all smaller ones, some of which it tries."""
     found = {
-        (rows, cols, fewer): None
+        (fewer_rows, fewer_cols, fewer): None
         for rows, cols, channels in boxes(grid, hardware)
+        for fewer_rows in range(rows, 0, -1)
+        for fewer_cols in (range(cols, 0, -1) if fewer_rows == 1 else (cols,))
         for fewer in range(channels, 0, -1)
     }
     return sorted(found, key=lambda box: -prod(box))
