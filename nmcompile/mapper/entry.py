@@ -207,8 +207,11 @@ class Link(Protocol):
         """How many axons enter a target piece from each piece of the source."""
         ...
 
-    def busiest(self, source: Cut, target: Cut, split: Split) -> int:
-        """Output axon slots that the busiest piece of the source needs, roughly."""
+    def busiest(self, source: Cut, target: Cut, split: Split, room: int) -> int:
+        """Output axon slots that the busiest piece of the source needs, roughly.
+
+        `room` is the number of pop16 axons that a target piece can name.
+        """
         ...
 
     def least_synapses(self) -> int:

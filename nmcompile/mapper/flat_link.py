@@ -155,7 +155,7 @@ class FlatLink:
             )
         return self._pairs[key]
 
-    def busiest(self, source: Cut, target: Cut, split: Split) -> int:
+    def busiest(self, source: Cut, target: Cut, split: Split, room: int) -> int:
         found = self._populations(source)
         slots = np.bincount(found.piece, weights=np.where(found.size > 1, 2, 1))
         reached = sum(self._reached(target.bounds(k)) is not None for k in range(target.pieces))

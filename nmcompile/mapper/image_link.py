@@ -198,7 +198,7 @@ class ImageLink:
             neurons=np.multiply.outer(places, counts[3]).reshape(-1),
         )
 
-    def busiest(self, source: Cut, target: Cut, split: Split) -> int:
+    def busiest(self, source: Cut, target: Cut, split: Split, room: int) -> int:
         down = self._axes[0].busiest(source.box[0], target.box[0], split is not Split.NONE)
         whole = split is Split.TAPS
         right = self._axes[1].busiest(source.box[1], target.box[1], whole, target.halo)

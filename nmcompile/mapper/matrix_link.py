@@ -107,7 +107,6 @@ class MatrixLink:
         self._pieces: dict[tuple[Cut, Cut, int], _Piece] = {}
         segment = hardware.axon.base_max.value + 1
         self._multiple = hardware.axon.pop16_base_multiple.value
-        self._room = 1 << hardware.axon.pop16_target_bits.value
         self._segment = segment // self._multiple * self._multiple or segment
 
     def _piece(self, source: Cut, target: Cut, piece: int) -> _Piece:
@@ -214,10 +213,10 @@ class MatrixLink:
         ]
         return Pairs(pieces, *counts)
 
-    def busiest(self, source: Cut, target: Cut, split: Split) -> int:
+    def busiest(self, source: Cut, target: Cut, split: Split, room: int) -> int:
         # As if every population reached every piece, and each got its share of short names.
         populations = [source.populations(k) for k in {0, source.pieces - 1}]
-        share = min(1.0, self._room / (max(populations) * source.pieces))
+        share = min(1.0, room / (max(populations) * source.pieces))
         wide = 1 if source.atoms == 1 else 2 - share
         return ceil(max(populations) * target.pieces * wide)
 

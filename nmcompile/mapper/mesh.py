@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.hardware import HardwareModel
-from nmcompile.mapper.chips import compiled
+from nmcompile.mapper.compiled import compiled
 from nmcompile.mapper.traffic import Traffic, tile_of
 
 #: Random exchanges tried on a chip, for each of its cores and places: a sweep tries all pairs.

@@ -28,6 +28,8 @@ MIXING = 0.5
 TIE = 1e-3
 #: What a piece costs that does not fit a core, for each share of a core too much.
 MISFIT = 1e6
+#: So close to the bound in cores, a mapping is as good as the best.
+ENOUGH = 1.005
 #: Hops of a message where nothing is placed yet.
 USUAL_HOPS = 3
 
@@ -135,8 +137,8 @@ class Objective:
         return step_ns(problem, parts, packing), packing.cores
 
     def reached(self, problem: Problem, packing: Packing) -> bool:
-        """Whether nothing better is possible."""
-        return self.goal == "cores" and packing.cores <= network_bound(problem).cores
+        """Whether nothing much better is possible."""
+        return self.goal == "cores" and packing.cores <= ENOUGH * network_bound(problem).cores
 
 
 def energy_pj(hardware: HardwareModel, pieces: Pieces) -> FloatArray:

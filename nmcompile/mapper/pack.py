@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nmcompile.mapper.compiled import compiled
 from nmcompile.mapper.cut import IntArray
+from nmcompile.mapper.pack_kernel import best_fit
 from nmcompile.mapper.pieces import Pieces
 from nmcompile.mapper.problem import Problem
 
@@ -111,11 +113,9 @@ def pack(problem: Problem, parts: Sequence[Pieces], *, apart: bool = False) -> P
         orders = [
             np.lexsort((-need.sum(axis=1), -items.share)),
             np.argsort(-need.sum(axis=1), kind="stable"),
-            np.argsort(-need[:, 1], kind="stable"),
+            *(np.lexsort((-items.share, -need[:, k])) for k in range(need.shape[1])),
         ]
-        tried = [
-            _best_fit(problem, items, order) for order in (orders if count <= 4000 else orders[:1])
-        ]
+        tried = [_best_fit(problem, items, order) for order in orders]
     core, start = min(tried, key=lambda each: int(each[0].max(initial=-1)))
     # Cores are numbered by the first layer and piece on them.
     _, first, number = np.unique(core, return_index=True, return_inverse=True)
@@ -133,63 +133,26 @@ def pack(problem: Problem, parts: Sequence[Pieces], *, apart: bool = False) -> P
 def _best_fit(problem: Problem, items: _Items, order: IntArray) -> tuple[IntArray, IntArray]:
     """(pieces,) core and start of each, pieces taken in an order."""
     axon = problem.hardware.axon
-    multiple, base_max = axon.pop16_base_multiple.value, axon.base_max.value
-    count, limits = len(order), items.limits
-    core = np.full(count, -1)
-    near = np.zeros(count, bool)
-    low_first = items.words < items.later
-    smallest = int(items.compartments.min(initial=0))
-    # One row an open core: what is used, and how many compartments are taken by near pieces.
-    used = np.zeros((min(count, OPEN_CORES), len(limits)), np.int64)
-    taken = np.zeros(len(used), np.int64)
-    name = np.full(len(used), -1)
-    group = np.full(len(used), -1)
-    members: list[list[int]] = []
-    n_open = 0
-    for piece in order.tolist():
-        need = items.needs[piece]
-        begin = taken[:n_open]
-        lies_near = (
-            low_first[piece] & (begin % multiple == 0) & (begin + items.highest[piece] <= base_max)
-        )
-        words = np.where(lies_near, items.words[piece], items.later[piece])
-        after = used[:n_open] + need
-        after[:, 1] += words - need[1]
-        same = group[:n_open] == items.group[piece]
-        fits = np.flatnonzero((after <= limits).all(axis=1) & same)
-        if len(fits):
-            left = (limits[:4] - after[fits, :4]) / limits[:4]
-            at = int(fits[np.argmin(left.min(axis=1) + 0.1 * left.sum(axis=1))])
-            used[at] = after[at]
-            if lies_near[at]:
-                near[piece] = True
-                taken[at] += items.compartments[piece]
-            core[piece] = name[at]
-            members[name[at]].append(piece)
-        else:
-            core[piece] = len(members)
-            members.append([piece])
-            near[piece] = bool(low_first[piece])
-            fresh = need.copy()
-            if near[piece]:
-                fresh[1] = items.words[piece]
-            if (fresh > limits).any() or fresh[0] + smallest > limits[0]:
-                continue
-            if n_open == len(used):
-                at = int(np.argmax((used[:, :4] / limits[:4]).max(axis=1)))
-            else:
-                at, n_open = n_open, n_open + 1
-            used[at], name[at], group[at] = fresh, core[piece], items.group[piece]
-            taken[at] = items.compartments[piece] if near[piece] else 0
-        full = (used[at, :4] / limits[:4]).max() >= FULL
-        if full:
-            n_open -= 1
-            for table in (used, taken, name, group):
-                table[at] = table[n_open]
-    start = np.zeros(count, np.int64)
-    for pieces in members:
-        offset = 0
-        for piece in sorted(pieces, key=lambda each: not near[each]):
-            start[piece] = offset
-            offset += int(items.compartments[piece])
+    core, near = compiled(best_fit)(
+        order.astype(np.int64),
+        items.needs,
+        items.words,
+        items.highest,
+        items.group,
+        items.limits,
+        axon.pop16_base_multiple.value,
+        axon.base_max.value,
+        OPEN_CORES,
+        FULL,
+    )
+    # On each core near pieces come first, in the order in which they were put there.
+    turn = np.empty(len(order), np.int64)
+    turn[order] = np.arange(len(order))
+    seats = np.lexsort((turn, ~near, core))
+    before = np.cumsum(items.compartments[seats]) - items.compartments[seats]
+    first = np.append(True, np.diff(core[seats]) != 0)
+    start = np.empty(len(order), np.int64)
+    start[seats] = before - np.repeat(
+        before[first], np.diff(np.append(np.flatnonzero(first), len(seats)))
+    )
     return core, start

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import ceil, prod
 
 import numpy as np
 
@@ -51,6 +51,7 @@ class Problem:
     grids : layer name -> (rows, columns, channels), the encoder's included
     links : one for each connection, in the graph's order
     rates : layer name -> mean spikes of a neuron in a step
+    caution : factor on rough numbers of output axon slots
     """
 
     def __init__(self, graph: DiscreteGraph, hardware: HardwareModel) -> None:
@@ -66,6 +67,7 @@ class Problem:
             graph.encoder.name: graph.encoder_rate,
             **{layer.name: layer.rate for layer in graph.layers},
         }
+        self.caution = 1.0
         self._slots: dict[tuple[object, ...], IntArray] = {}
 
     def _layer_grid(self, layer: DiscreteLayer) -> Grid:
@@ -161,8 +163,9 @@ class Problem:
         total = 0
         for k in self.out_of[layer]:
             source, target = (choice.cuts[name] for name in self.ends(k))
-            total += self.links[k].busiest(source, target, choice.splits[k])
-        return total
+            room = self.room(k)
+            total += self.links[k].busiest(source, target, choice.splits[k], room)
+        return ceil(total * self.caution)
 
 
 def within_room(narrow: IntArray, room: int, first: int) -> IntArray:

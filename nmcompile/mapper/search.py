@@ -16,6 +16,8 @@ from nmcompile.mapper.pack import Packing, pack
 from nmcompile.mapper.pieces import Pieces, measure, measure_some
 from nmcompile.mapper.problem import Choice, Problem
 
+#: Factors on rough numbers of output axons, until what was found does fit.
+CAUTION = (1.0, 1.15, 1.5)
 #: Rounds over all layers; a round that changes nothing is the last.
 SWEEPS = 3
 #: Cuts of a layer that are tried beside its neighbours, in pairs with the next, and packed.
@@ -28,7 +30,7 @@ FEW_ATOMS = (1, 2, 3, 4, 6, 8, 16)
 #: Cuts that cost at least so many times the best are not looked at.
 HOPELESS = 1.6
 #: Networks of more pieces than this are not packed for every change.
-MOST_PACKED = 900
+MOST_PACKED = 2500
 #: Pairs of layers are cut together where so many more cores than the bound are in sight.
 WORTH_PAIRS = 1.03
 
@@ -65,6 +67,14 @@ class Search:
 
     def run(self) -> tuple[Choice, Packing]:
         """The best choice found, and its packing."""
+        for self.problem.caution in CAUTION:
+            self._rankings.clear()
+            found = self._search()
+            if self._fits(self._all(found[0])):
+                break
+        return found
+
+    def _search(self) -> tuple[Choice, Packing]:
         state = self._state(self._alone(self._start()))
         for _ in range(SWEEPS):
             before = state.total
