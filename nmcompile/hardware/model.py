@@ -212,6 +212,21 @@ class HardwareModel(_Frozen):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _every_target_has_an_index(self) -> HardwareModel:
+        widest = max(self.synapse.index_bits.values)
+        if self.core.compartments.value > 1 << widest:
+            raise ValueError(
+                f"an index of {widest} bits, the widest, cannot tell "
+                f"{self.core.compartments.value} compartments apart"
+            )
+        return self
+
+    @property
+    def largest_board(self) -> Board:
+        """The board on which the most cores can be used."""
+        return max(self.boards, key=lambda board: board.cores(self))
+
     def smallest_board(self, cores: int) -> Board | None:
         """The first board with room for so many cores, or None."""
         for board in self.boards:

@@ -62,7 +62,7 @@ class Entry:
 
     Attributes
     ----------
-    axons, populations : number of input axons; of those, how many carry atoms
+    axons : number of input axons
     narrow : how many could be pop16: few atoms, and a base at an allowed multiple
     spikes, events : messages and synaptic events if every neuron of the source fired once
     highest : largest base, counted from the piece's first compartment
@@ -98,6 +98,21 @@ class Entry:
             kind.count * block_words(kind.atoms * kind.length, bits if dense else sparse, hardware)
             for kind, dense, _ in rows
         )
+
+    def words_later(self, last: int, hardware: HardwareModel) -> int:
+        """Synaptic memory wherever the piece starts, at most, up to compartment `last`."""
+        bits = synapse_bits(self.connection)
+        reach = max((kind.reach for kind in self.far), default=0) + last
+        sparse = bits + index_bits(reach, hardware)
+        return sum(
+            kind.count * block_words(kind.atoms * kind.length, sparse, hardware)
+            for kind in self.far
+        )
+
+    def formats_later(self) -> int:
+        """Rows of the format table wherever the piece starts, at most."""
+        kinds = {kind.dense for kind in self.near}
+        return max(len(kinds), min(1, len(self.far)))
 
     def formats(self, start: int, hardware: HardwareModel) -> set[tuple[int, ...]]:
         """Rows of the format table that the blocks are stored in."""

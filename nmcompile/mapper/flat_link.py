@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -22,8 +22,7 @@ class Populations:
     Attributes
     ----------
     piece, number, size : (populations,) its piece, its number there, its neurons
-    start : (populations,) first of its neurons in `neurons`
-    neurons : neurons by piece, population and atom
+    start : (populations,) first of its neurons among all, by piece, population and atom
     alike : (populations,) equal for populations whose rows of weights are equal
     """
 
@@ -31,14 +30,15 @@ class Populations:
     number: IntArray
     size: IntArray
     start: IntArray
-    neurons: IntArray
     alike: IntArray
 
     @classmethod
     def of(cls, source: Cut, rows: IntArray) -> Populations:
         """Those with a row; `rows` (neurons,) is equal for equal rows and -1 for none."""
-        piece, _, population, atom = source.maps
-        order = np.lexsort((atom, population, piece))
+        # A copy, so that its large maps do not live as long as the cut.
+        source = replace(source)
+        piece, _, population, _ = source.maps
+        order = _by_population(source)
         edge = np.flatnonzero(
             np.diff(piece[order], prepend=-1).astype(bool)
             | np.diff(population[order], prepend=-1).astype(bool)
@@ -56,9 +56,14 @@ class Populations:
             number=population[order][edge[seen]].astype(np.int64),
             size=size[seen],
             start=edge[seen],
-            neurons=order,
             alike=np.array(alike, np.int64),
         )
+
+
+def _by_population(source: Cut) -> IntArray:
+    """(neurons,) by piece, population and atom."""
+    piece, _, population, atom = source.maps
+    return np.lexsort((atom, population, piece))
 
 
 class FlatLink:
@@ -93,6 +98,9 @@ class FlatLink:
                 ]
             )
         self._alike = np.where(self._row >= 0, names[self._row], -1)
+        segment = hardware.axon.base_max.value + 1
+        multiple = hardware.axon.pop16_base_multiple.value
+        self._segment = segment // multiple * multiple or segment
         self._known: dict[tuple[object, ...], Populations] = {}
         self._entries: dict[tuple[object, ...], Entry] = {}
         self._pairs: dict[tuple[object, ...], Pairs] = {}
@@ -118,9 +126,14 @@ class FlatLink:
         if key not in self._entries:
             found = self._populations(source)
             _, one_each = np.unique(found.alike, return_index=True)
-            kinds = tuple(
-                BlockKind(count, size, last - first, last - first - 1, dense=True)
-                for size, count in sorted(Counter(found.size[one_each].tolist()).items())
+            length, rest = last - first, lead // self._segment * self._segment
+            sizes = sorted(Counter(found.size[one_each].tolist()).items())
+            near, far = (
+                tuple(
+                    BlockKind(count, size, length, length - 1 + ahead, dense=not ahead)
+                    for size, count in sizes
+                )
+                for ahead in (0, rest)
             )
             pairs = self.pairs(source, target, piece, split)
             self._entries[key] = Entry(
@@ -130,8 +143,8 @@ class FlatLink:
                 spikes=int(found.size.sum()),
                 events=int(found.size.sum()) * (last - first),
                 highest=lead,
-                near=kinds,
-                far=kinds,
+                near=near,
+                far=far,
             )
         return self._entries[key]
 
@@ -176,17 +189,19 @@ class FlatLink:
         found = self._populations(source)
         near = entry.is_near(start, self._hardware)
         _, one_each, block = np.unique(found.alike, return_index=True, return_inverse=True)
-        shift = 0 if near else start
+        base = lead + start if near else lead % self._segment
+        shift = lead + start - base
+        order = _by_population(replace(source))
         blocks = []
         for k in one_each.tolist():
-            neurons = found.neurons[found.start[k] : found.start[k] + found.size[k]]
+            neurons = order[found.start[k] : found.start[k] + found.size[k]]
             blocks.append(self._block(self._row[neurons], first, last, shift))
         return Filled(
             connection=self.connection,
             source=found.piece,
             population=found.number,
             size=found.size,
-            base=np.full(len(found.size), lead + (start if near else 0)),
+            base=np.full(len(found.size), base),
             block=block.reshape(-1),
             blocks=blocks,
             dense=[not shift] * len(blocks),

@@ -172,6 +172,8 @@ class ImageLink:
         down, n_down = _histogram(rows, source.box[0], strides[0], multiple)
         right, n_right = _histogram(cols, source.box[1], strides[1], multiple)
         chunks = self._channels.chunks(source, reached)
+        if not (len(rows.source) and len(cols.source) and chunks):
+            return Pairs.nothing()
         along = [int(source.chunk_piece[k]) for k, _ in chunks]
         sizes = np.array([source.chunks[k][1] - source.chunks[k][0] for k, _ in chunks], np.int64)
         third, place = np.unique(along, return_inverse=True)
@@ -221,7 +223,12 @@ class ImageLink:
             pattern = axis.units(0, axis.length, True).pattern
             taps *= len({axis.patterns[k][0][1] for k in pattern.tolist()})
         if self._window.groups > 1:
-            return taps * self._weights.shape[2] * self._weights.shape[3]
+            out = self._weights.shape[3]
+            spans = [
+                self._channels.outputs(int(member), 0, out)
+                for member in np.flatnonzero(self._channels.seen)
+            ]
+            return taps * sum(last - first for first, last in spans)
         return (
             taps
             * int(self._channels.seen.sum())

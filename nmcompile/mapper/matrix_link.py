@@ -41,6 +41,8 @@ def synapses_of(link: Connection) -> Synapses:
             right = right + j * window.dilation[1]
             y = np.flatnonzero((down >= 0) & (down < view.shape[0]))
             x = np.flatnonzero((right >= 0) & (right < view.shape[1]))
+            if not (len(y) and len(x)):
+                continue
             shown = view[down[y]][:, right[x]].reshape(len(y) * len(x), -1)
             place = (y[:, None] * cols + x).reshape(-1)
             inner, channel = np.nonzero(link.weights[i, j])
@@ -50,6 +52,9 @@ def synapses_of(link: Connection) -> Synapses:
             value = np.broadcast_to(link.weights[i, j][inner, channel], source.shape)
             seen = source >= 0
             parts.append((source[seen].astype(np.int64), target[seen], value[seen]))
+    if not parts:
+        none = np.zeros(0, np.int64)
+        return Synapses(none, none, np.zeros(0, np.int16))
     return Synapses(
         source=np.concatenate([source for source, _, _ in parts]),
         target=np.concatenate([target for _, target, _ in parts]),

@@ -120,7 +120,7 @@ class Objective:
         self, problem: Problem, parts: Sequence[Pieces], packing: Packing
     ) -> tuple[float, float, float]:
         """All layers on their cores: what is too much, what is optimised, what comes next."""
-        excess = max(0.0, packing.cores - self.most_cores)
+        excess = max(0.0, packing.cores - self.most_cores) + misfit(problem, parts)
         return (excess, *self._of_cores(problem, parts, packing))
 
     def _of_cores(
@@ -139,6 +139,11 @@ class Objective:
     def reached(self, problem: Problem, packing: Packing) -> bool:
         """Whether nothing much better is possible."""
         return self.goal == "cores" and packing.cores <= ENOUGH * network_bound(problem).cores
+
+
+def misfit(problem: Problem, parts: Sequence[Pieces]) -> float:
+    """By how many cores' worth pieces exceed a core."""
+    return sum(float(np.maximum(part.shares(problem) - 1, 0).sum()) for part in parts)
 
 
 def energy_pj(hardware: HardwareModel, pieces: Pieces) -> FloatArray:

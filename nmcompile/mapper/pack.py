@@ -60,7 +60,10 @@ class _Items:
         known = {each: k for k, each in enumerate(dict.fromkeys(limits))}
         self.group = np.repeat([known[each] for each in limits], [len(p.number) for p in parts])
         self.layer = np.repeat(np.arange(len(parts)), [len(part.number) for part in parts])
-        self.number = joined("number")
+        #: Layers with equal registers share their rows of the tables of profiles and thresholds.
+        rows = [register_rows(problem, part.layer) for part in parts]
+        numbers = {each: k for k, each in enumerate(dict.fromkeys(rows))}
+        self.registers = np.array([numbers[each] for each in rows])[self.layer]
         self.words, self.later = joined("words"), joined("later_words")
         self.highest, self.compartments = joined("highest"), joined("compartments")
         core = problem.hardware.core
@@ -83,7 +86,7 @@ class _Items:
                 joined("axons"),
                 joined("slots"),
                 joined("narrow"),
-                joined("formats"),
+                joined("later_formats"),
                 np.ones(len(self.layer), np.int64),
             ],
             axis=1,
@@ -130,6 +133,12 @@ def pack(problem: Problem, parts: Sequence[Pieces], *, apart: bool = False) -> P
     )
 
 
+def register_rows(problem: Problem, layer: str) -> tuple[tuple[int, int, int, int], int]:
+    """A layer's rows of the tables of compartment profiles and of thresholds."""
+    made = problem.layers[layer]
+    return (made.decay_u, made.decay_v, made.refractory, 0), made.threshold_mantissa
+
+
 def _best_fit(problem: Problem, items: _Items, order: IntArray) -> tuple[IntArray, IntArray]:
     """(pieces,) core and start of each, pieces taken in an order."""
     axon = problem.hardware.axon
@@ -139,6 +148,7 @@ def _best_fit(problem: Problem, items: _Items, order: IntArray) -> tuple[IntArra
         items.words,
         items.highest,
         items.group,
+        items.registers,
         items.limits,
         axon.pop16_base_multiple.value,
         axon.base_max.value,

@@ -14,6 +14,7 @@ def best_fit(
     words: Ints,
     highest: Ints,
     group: Ints,
+    registers: Ints,
     limits: Ints,
     multiple: int,
     base_max: int,
@@ -29,6 +30,8 @@ def best_fit(
     words : (pieces,) memory of a piece near compartment 0
     highest : (pieces,) largest base of a piece
     group : (pieces,) only equal ones share a core
+    registers : (pieces,) equal for equal registers, which count once a core as the last resource;
+        from 62 on each piece counts
     limits : (resources,) of a core; the first four count for how full it is
     multiple, base_max : of bases
     open_cores : cores that are looked at; the fullest make room
@@ -42,10 +45,12 @@ def best_fit(
     taken = np.zeros(rows, np.int64)
     name = np.full(rows, -1, np.int64)
     kind = np.full(rows, -1, np.int64)
+    known = np.zeros(rows, np.int64)
     smallest = needs[:, 0].min()
     n_open = cores = 0
     for piece in order:
         gains = words[piece] < needs[piece, 1]
+        bit = np.int64(1) << registers[piece] if registers[piece] < 62 else np.int64(0)
         best, found, best_near = np.inf, -1, False
         for k in range(n_open):
             if kind[k] != group[piece]:
@@ -56,6 +61,8 @@ def best_fit(
                 need = needs[piece, r]
                 if r == 1 and lies_near:
                     need = words[piece]
+                elif r == resources - 1 and known[k] & bit:
+                    need = 0
                 left = limits[r] - used[k, r] - need
                 if left < 0:
                     fits = False
@@ -90,16 +97,21 @@ def best_fit(
                 n_open += 1
             used[at] = 0
             taken[at] = 0
+            known[at] = 0
             name[at], kind[at] = core[piece], group[piece]
         core[piece] = name[at]
         is_full = False
         for r in range(resources):
+            if r == resources - 1 and known[at] & bit:
+                continue
             used[at, r] += words[piece] if r == 1 and near[piece] else needs[piece, r]
             is_full = is_full or (r < 4 and used[at, r] >= full * limits[r])
+        known[at] |= bit
         if near[piece]:
             taken[at] += needs[piece, 0]
         if is_full:
             n_open -= 1
             used[at] = used[n_open]
             taken[at], name[at], kind[at] = taken[n_open], name[n_open], kind[n_open]
+            known[at] = known[n_open]
     return core, near

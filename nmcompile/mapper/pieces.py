@@ -27,7 +27,7 @@ class Pieces:
     number : number of each piece
     times : how many pieces of the layer it stands for
     compartments, words, axons, slots : what it takes alone on a core
-    later_words : words where it starts anywhere, at most: at an odd compartment near the last
+    later_words, later_formats : words and formats wherever it starts, at most
     highest : largest base; the piece may start up to so much before the base's limit
     narrow : pop16 axons
     spikes, events : messages and synaptic events in a step
@@ -45,11 +45,15 @@ class Pieces:
     narrow: IntArray
     slots: IntArray
     formats: IntArray
+    later_formats: IntArray
     spikes: FloatArray
     events: FloatArray
 
     def shares(self, problem: Problem) -> FloatArray:
-        """(resources, pieces) share of a core that each piece takes alone."""
+        """(resources, pieces) share of a core that each piece takes alone.
+
+        Compartments, memory, input axons, output axon slots; and formats, where they are too many.
+        """
         core = problem.hardware.core
         return np.stack(
             [
@@ -106,13 +110,11 @@ def _measure(
         key = (size, *map(id, entries))
         if key not in seen:
             near = neuron_words(size, hardware)
-            # An odd place is out of reach for bases that must be multiples.
             later = max(last - size, 0)
-            later -= later > 0 and later % 2 == 0
             seen[key] = (
                 size,
                 near + sum(entry.words(0, hardware) for entry in entries),
-                near + sum(entry.words(later, hardware) for entry in entries),
+                near + sum(entry.words_later(later, hardware) for entry in entries),
                 max((entry.highest for entry in entries), default=0),
                 sum(entry.axons for entry in entries),
                 sum(
@@ -120,12 +122,13 @@ def _measure(
                     for k, entry in zip(problem.into[layer], entries, strict=True)
                 ),
                 len({row for entry in entries for row in entry.formats(0, hardware)}),
+                sum(entry.formats_later() for entry in entries),
                 sum(rate * entry.spikes for rate, entry in zip(rates, entries, strict=True)),
                 sum(rate * entry.events for rate, entry in zip(rates, entries, strict=True)),
             )
         rows.append(seen[key])
     table = np.array(rows, np.float64).reshape(len(number), -1).T
-    whole = table[:7].astype(np.int64)
+    whole = table[:8].astype(np.int64)
     return Pieces(
         layer=layer,
         number=number,
@@ -138,8 +141,9 @@ def _measure(
         narrow=whole[5],
         slots=slots,
         formats=whole[6],
-        spikes=table[7],
-        events=table[8],
+        later_formats=whole[7],
+        spikes=table[8],
+        events=table[9],
     )
 
 

@@ -11,7 +11,7 @@ from nmcompile.hardware import HardwareModel
 from nmcompile.mapper.cut import Cut, Grid
 from nmcompile.mapper.entry import Split
 from nmcompile.mapper.matrix_link import MatrixLink
-from nmcompile.mapper.objective import LayerCost, Objective
+from nmcompile.mapper.objective import LayerCost, Objective, misfit
 from nmcompile.mapper.pack import Packing, pack
 from nmcompile.mapper.pieces import Pieces, measure, measure_some
 from nmcompile.mapper.problem import Choice, Problem
@@ -22,6 +22,8 @@ CAUTION = (1.0, 1.15, 1.5)
 SWEEPS = 3
 #: Cuts of a layer that are tried beside its neighbours, in pairs with the next, and packed.
 TRIED, PAIRED, PACKED = 12, 6, 16
+#: Cuts that are tried, at most, of a layer that does not fit.
+MENDED = 400
 #: Along an axis, cuts into so many parts are all tried, and into more parts more sparsely.
 PARTS = 24
 STEP = 1.25
@@ -154,12 +156,20 @@ class Search:
         return [name for name in problem.layers if name in around]
 
     def _cost(self, choice: Choice, layer: str) -> LayerCost:
+        if self._is_irregular(layer):
+            # No piece is like another.
+            return self.objective.of_layer(self.problem, self._measure(choice, layer))
         pieces = measure_some(self.problem, choice, layer)
         shares = pieces.shares(self.problem)
         if shares.max() > 1 and shares[3].max() == shares.max():
             # The quick bound on output axons may be too high.
             pieces = self._measure(choice, layer)
         return self.objective.of_layer(self.problem, pieces)
+
+    def _is_irregular(self, layer: str) -> bool:
+        problem = self.problem
+        around = [*problem.into[layer], *problem.out_of[layer]]
+        return any(isinstance(problem.links[k], MatrixLink) for k in around)
 
     def _ranked(
         self, choice: Choice, layer: str, count: int, *, diverse: bool = False
@@ -230,7 +240,7 @@ class Search:
         found = [(box, 0) for box in boxes(grid, problem.hardware)]
         links = [problem.links[k] for k in problem.into[layer]]
         halo = max((link.halo for link in links), default=0)
-        if halo:
+        if halo and grid[0] * grid[1] > 1:
             wider = (grid[0], grid[1] + 2 * halo, grid[2])
             found += [
                 ((rows, grid[1], channels), halo)
@@ -243,12 +253,13 @@ class Search:
         """Numberings, population sizes and splits for one size of pieces."""
         problem = self.problem
         axon = problem.hardware.axon
-        atoms = {min(axon.pop32_atoms.value, box[2])}
-        if box[2] > axon.pop16_atoms.value:
+        largest = min(axon.pop32_atoms.value, box[2])
+        atoms = {largest}
+        if largest > axon.pop16_atoms.value:
             atoms.add(axon.pop16_atoms.value)
         if any(isinstance(problem.links[k], MatrixLink) for k in problem.out_of[layer]):
             # Rows of a population are as long as its longest, so few neurons waste less.
-            atoms |= {k for k in FEW_ATOMS if k <= box[2]}
+            atoms |= {k for k in FEW_ATOMS if k <= largest}
         single = box[:2] == (1, 1)
         links = problem.into[layer]
         shared = {split for k in links for split in problem.links[k].splits} or {Split.NONE}
@@ -289,12 +300,34 @@ class Search:
     def _fits(self, parts: list[Pieces]) -> bool:
         return all(part.shares(self.problem).max(initial=0) <= 1 for part in parts)
 
+    def _mended(self, choice: Choice) -> Choice:
+        """The choice with other cuts of layers of which pieces do not fit, each piece measured."""
+        problem = self.problem
+        least = misfit(problem, self._all(choice))
+        for name in problem.layers:
+            if not misfit(problem, [self._measure(choice, name)]):
+                continue
+            base = choice
+            for option in self._rank(base, name, MENDED, diverse=True):
+                tried = option.on(base)
+                now = misfit(problem, self._all(tried))
+                if now < least:
+                    choice, least = tried, now
+                if misfit(problem, [self._measure(choice, name)]) == 0:
+                    break
+        return choice
+
     def _packed(self, choice: Choice) -> tuple[Choice, Packing]:
         """The choice, improved as long as whole packings become better."""
         problem, objective = self.problem, self.objective
         parts = self._all(choice)
         packing = pack(problem, parts, apart=objective.apart)
         value = objective.of_packing(problem, parts, packing)
+        if misfit(problem, parts):
+            choice = self._mended(choice)
+            parts = self._all(choice)
+            packing = pack(problem, parts, apart=objective.apart)
+            value = objective.of_packing(problem, parts, packing)
         if sum(len(part.number) for part in parts) > MOST_PACKED:
             return choice, packing
         for _ in range(SWEEPS):
@@ -306,8 +339,6 @@ class Search:
                 for option in self._ranked(base, name, PACKED, diverse=True):
                     tried = option.on(base)
                     parts = self._all(tried)
-                    if not self._fits(parts):
-                        continue
                     other = pack(problem, parts, apart=objective.apart)
                     score = objective.of_packing(problem, parts, other)
                     if score < value:

@@ -275,7 +275,7 @@ def _placed(program: Program, place: Target) -> Program:
     hardware, needed = place.hardware, len(program.cores)
     board = place.board or hardware.smallest_board(needed)
     if board is None or needed > board.cores(hardware):
-        largest = board or hardware.boards[-1]
+        largest = board or hardware.largest_board
         raise FitError(
             f"nengo-loihi made {needed} blocks, one core each, and {largest.name} has "
             f"{largest.cores(hardware)} cores; give fewer ensembles, or a larger board",

@@ -26,9 +26,10 @@ from nmcompile.hardware import HardwareModel
 from nmcompile.ir.text import table_text
 from nmcompile.mapper.cut import Cut, IntArray
 from nmcompile.mapper.entry import Filled, format_row
+from nmcompile.mapper.pack import register_rows
 from nmcompile.mapper.problem import within_room
 from nmcompile.passes.base import Pass
-from nmcompile.passes.partition import Partition, profile_row
+from nmcompile.passes.partition import Partition
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +153,8 @@ class Allocate(Pass[Partition, Allocation]):
         """The core with the compartments of its pieces."""
         problem = value.problem
         layers = list(dict.fromkeys(layer for layer, _ in pieces))
-        profiles = list(dict.fromkeys(profile_row(problem, layer) for layer in layers))
-        thresholds = list(
-            dict.fromkeys(problem.layers[layer].threshold_mantissa for layer in layers)
-        )
+        profiles = list(dict.fromkeys(register_rows(problem, layer)[0] for layer in layers))
+        thresholds = list(dict.fromkeys(register_rows(problem, layer)[1] for layer in layers))
         tables = []
         for name, piece in pieces:
             layer, cut = problem.layers[name], value.choice.cuts[name]
@@ -164,7 +163,7 @@ class Allocate(Pass[Partition, Allocation]):
             seat = cut.maps[1][here]
             size = int(cut.compartments[piece])
             columns = {
-                "profile": np.full(size, profiles.index(profile_row(problem, name))),
+                "profile": np.full(size, profiles.index(register_rows(problem, name)[0])),
                 "threshold": np.full(size, thresholds.index(layer.threshold_mantissa)),
                 "bias_mantissa": np.zeros(size, np.int64),
                 "bias_exponent": np.zeros(size, np.int64),

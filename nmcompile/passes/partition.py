@@ -14,7 +14,7 @@ from nmcompile.ir.text import shape_text, table_text
 from nmcompile.mapper.bounds import network_bound
 from nmcompile.mapper.cut import IntArray
 from nmcompile.mapper.objective import Goal, Objective
-from nmcompile.mapper.pack import Packing
+from nmcompile.mapper.pack import Packing, register_rows
 from nmcompile.mapper.problem import Choice, Problem
 from nmcompile.mapper.search import Search
 from nmcompile.passes.base import Pass
@@ -58,6 +58,11 @@ class Partition:
             core_pieces_bill(self.problem, self.choice, self.packing, pieces, slots)
             for pieces in self.cores
         ]
+
+    def excess(self) -> list[tuple[int, tuple[str, int, int]]]:
+        """Cores that hold too much, each with (resource, used, limit)."""
+        rows = ((core, bill.excess(self.problem.hardware)) for core, bill in enumerate(self.bills))
+        return [(core, over) for core, over in rows if over is not None]
 
     def core_names(self) -> list[str]:
         """What is on each core, such as ``conv1[3] fc[0]``."""
@@ -121,16 +126,10 @@ def core_pieces_bill(
         memory_words=words + neuron_words(compartments, hardware),
         input_axons=axons,
         output_axon_slots=out,
-        profiles=len({profile_row(problem, layer) for layer in layers}),
-        threshold_profiles=len({problem.layers[layer].threshold_mantissa for layer in layers}),
+        profiles=len({register_rows(problem, layer)[0] for layer in layers}),
+        threshold_profiles=len({register_rows(problem, layer)[1] for layer in layers}),
         synapse_formats=len(formats),
     )
-
-
-def profile_row(problem: Problem, layer: str) -> tuple[int, int, int, int]:
-    """A layer's row of the table of compartment profiles."""
-    made = problem.layers[layer]
-    return made.decay_u, made.decay_v, made.refractory, 0
 
 
 @dataclass(frozen=True)
@@ -157,13 +156,11 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
         if self.goal != "cores" and board is not None:
             most = board.cores(self.hardware)
             other = Search(problem, Objective(self.goal, most)).run()
-            if other[1].cores <= most:
+            if other[1].cores <= most and not Partition(problem, *other).excess():
                 choice, packing = other
         partition = Partition(problem, choice, packing)
-        for core, bill in enumerate(partition.bills):
-            over = bill.excess(self.hardware)
-            if over is not None:
-                raise self._misfit(partition, core, *over)
+        for core, over in partition.excess():
+            raise self._misfit(partition, core, *over)
         return partition
 
     def _misfit(
@@ -171,10 +168,11 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
     ) -> FitError:
         layer, piece = partition.cores[core][0]
         size = int(partition.choice.cuts[layer].sizes[piece])
-        part = "a single one of its neurons" if size == 1 else f"its smallest piece, {size} neurons"
+        part = "a single one of its neurons" if size == 1 else f"a piece of {size} neurons"
+        hope = "no board helps" if size == 1 else "no smaller pieces were found to fit"
         return FitError(
             f"layer {layer!r}: {part} needs {used} {RESOURCES[resource]}, a core has {limit}; "
-            "no board helps, so give it fewer inputs or outputs, or fewer weight bits",
+            f"{hope}, so give it fewer inputs or outputs, or fewer weight bits",
             layer=layer,
             resource=resource,
             used=used,

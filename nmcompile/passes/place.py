@@ -106,7 +106,7 @@ class Place(Pass[Allocation, Placement]):
 
     def _misfit(self, value: Allocation, board: Board | None) -> FitError:
         hardware, needed = self.target.hardware, len(value.cores)
-        largest = hardware.boards[-1]
+        largest = hardware.largest_board
         tried = board or largest
         smallest = hardware.smallest_board(needed)
         taken = {name: len(set(c.tolist())) for name, c in value.partition.packing.core.items()}

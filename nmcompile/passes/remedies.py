@@ -143,7 +143,7 @@ def _cores(change: Change, target: Target, few: FloatArray) -> int | None:
 def _board(target: Target, cores: int) -> tuple[str, bool]:
     """The board that so many cores are for, and whether it has them."""
     hardware = target.hardware
-    board = target.board or hardware.smallest_board(cores) or hardware.boards[-1]
+    board = target.board or hardware.smallest_board(cores) or hardware.largest_board
     return f"{hardware.name}:{board.name}", cores <= board.cores(hardware)
 
 

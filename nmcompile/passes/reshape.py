@@ -154,6 +154,8 @@ def _fitted_conv(node: Conv2d, old: int, new: int) -> Conv2d:
 
 def _broadcast(values: FloatArray, old: Shape, new: Shape) -> FloatArray:
     """Values that broadcast to a shape, for another shape."""
+    if not values.ndim:
+        return values
     lengths = zip(values.shape, old[-values.ndim :], new[-values.ndim :], strict=True)
     return resized(values, tuple(now if n == was else n for n, was, now in lengths))
 

@@ -67,6 +67,9 @@ def figures(sizes: Sequence[int]) -> Iterator[Figure]:
         row: dict[str, Any] = {}
         for line in done.stdout.splitlines():
             row |= json.loads(line)
+        if not row:
+            yield Figure(f"{chips} chips, measured", 0, "", "at least 1", met=False)
+            continue
         found.append(row)
         label = f"{row['cores']:,} cores"
         chips_of = f"{row['chips']} chips of {row['neurons'] / 1e6:.3g} M neurons"
