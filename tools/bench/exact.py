@@ -93,8 +93,8 @@ class Exhaustive:
         self.options: dict[str, list[Option]] = {
             name: [
                 option
-                for box in all_boxes(problem.grids[name], hardware)
-                for option in search._variants(name, box)
+                for box, halo in all_shapes(search._shapes(name))
+                for option in search._variants(name, box, halo)
             ]
             for name in self.names
         }
@@ -264,16 +264,16 @@ class Exhaustive:
         return needs, later, group, counts, needs[:, COMPARTMENTS] % multiple != 0
 
 
-def all_boxes(grid: Grid, hardware: HardwareModel) -> list[Grid]:
-    """The mapper's sizes of pieces, and all smaller ones, some of which it tries."""
+def all_shapes(shapes: list[tuple[Grid, int]]) -> list[tuple[Grid, int]]:
+    """The mapper's sizes of pieces and halos, and all smaller ones, some of which it tries."""
     found = {
-        (fewer_rows, fewer_cols, fewer): None
-        for rows, cols, channels in boxes(grid, hardware)
+        ((fewer_rows, fewer_cols, fewer), halo): None
+        for (rows, cols, channels), halo in shapes
         for fewer_rows in range(rows, 0, -1)
-        for fewer_cols in (range(cols, 0, -1) if fewer_rows == 1 else (cols,))
+        for fewer_cols in (range(cols, 0, -1) if fewer_rows == 1 and not halo else (cols,))
         for fewer in range(channels, 0, -1)
     }
-    return sorted(found, key=lambda box: -prod(box))
+    return sorted(found, key=lambda shape: -prod(shape[0]))
 
 
 def _table(pieces: Pieces) -> IntArray:
@@ -286,7 +286,8 @@ def _table(pieces: Pieces) -> IntArray:
             pieces.slots,
             pieces.narrow,
             pieces.formats,
-            np.ones(len(pieces.number), np.int64),
+            # Few layers have few profiles and thresholds, however many pieces share a core.
+            np.zeros(len(pieces.number), np.int64),
         ]
     )
 
