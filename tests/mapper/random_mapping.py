@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmcompile.mapper.entry import Split
 from nmcompile.mapper.objective import Objective
 from nmcompile.mapper.pack import Packing, pack
 from nmcompile.mapper.pieces import measure
@@ -24,8 +23,3 @@ def random_mapping(problem: Problem, rng: np.random.Generator) -> tuple[Choice, 
         parts = [measure(problem, choice, name) for name in problem.layers]
         if all(part.shares(problem).max(initial=0) <= 1 for part in parts):
             return choice, pack(problem, parts, apart=bool(rng.random() < 0.3))
-
-
-def splits(choice: Choice) -> set[Split]:
-    """The splits that a choice uses."""
-    return set(choice.splits)

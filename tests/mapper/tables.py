@@ -55,8 +55,11 @@ def effective_weights(allocation: Allocation, graph: DiscreteGraph) -> dict[str,
         for k in range(first, first + length):
             target = int(core.input_axons.base[axon]) + int(core.synapses.target[k])
             assert target < len(core.compartments)
-            # What is left out are compartments of a halo, which are no neurons.
-            if (number, target) in columns:
+            if (number, target) not in columns:
+                # A compartment of a halo, which is no neuron: it has no population to send with.
+                assert core.compartments.population[target] == -1
+                assert core.compartments.neuron[target] == total - sizes[graph.encoder.name]
+            else:
                 weight = shifted(int(core.synapses.mantissa[k]), exponent)
                 matrix[row, columns[number, target]] += weight
 

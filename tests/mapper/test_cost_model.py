@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nmcompile.chip.bill import core_bill
 from nmcompile.chip.core import DISCRETE, POP16, POP32
 from nmcompile.hardware import HardwareModel, load_hardware, parse_target
 from nmcompile.mapper.bounds import layer_bound, network_bound
@@ -112,9 +111,3 @@ def test_expected_messages_are_those_of_the_axons(seed: int) -> None:
     got = np.zeros_like(wanted)
     got[found.source, found.target] = found.messages
     assert np.allclose(got, wanted)
-
-
-def test_a_program_is_billed_as_its_partition_is() -> None:
-    partition = random_partition(3, CHIPS[0], 5)
-    cores = Allocate(CHIPS[0]).run(partition).cores
-    assert [core_bill(core, CHIPS[0]) for core in cores] == partition.bills
