@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmcompile.analysis.pages import template
 from nmcompile.analysis.resources import core_bills
 from nmcompile.chip.bill import RESOURCES, Bill
 from nmcompile.chip.program import Program
-from nmcompile.errors import UsageError
 from nmcompile.files import write_atomically
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.text import shape_text
@@ -27,7 +27,7 @@ Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Traffic:
+class AxonCounts:
     """Which core sends to which, in ascending order of the sender and then the receiver.
 
     Attributes
@@ -40,7 +40,7 @@ class Traffic:
     target: Integers
     axons: Integers
 
-    def heaviest(self, cores: int, pairs: int) -> Traffic:
+    def heaviest(self, cores: int, pairs: int) -> AxonCounts:
         """The heaviest pairs of each sender, where all of them are more than `pairs`."""
         if len(self.source) <= pairs:
             return self
@@ -48,7 +48,7 @@ class Traffic:
         first = np.searchsorted(self.source, np.arange(cores))
         rank = np.arange(len(order)) - first[self.source]
         kept = np.sort(order[rank < max(pairs // cores, 1)])
-        return Traffic(self.source[kept], self.target[kept], self.axons[kept])
+        return AxonCounts(self.source[kept], self.target[kept], self.axons[kept])
 
 
 def write_map_page(
@@ -83,11 +83,11 @@ def map_page(program: Program, hardware: HardwareModel, name: str) -> str:
     UsageError
         The extra `report` is not installed.
     """
-    template = _template()
+    page = template("map.html.jinja")
     bills = core_bills(program, hardware)
-    traffic = core_traffic(program)
+    traffic = axon_counts(program)
     return str(
-        template.render(
+        page.render(
             name=name,
             program=program,
             hardware=hardware,
@@ -101,7 +101,7 @@ def map_page(program: Program, hardware: HardwareModel, name: str) -> str:
     )
 
 
-def core_traffic(program: Program) -> Traffic:
+def axon_counts(program: Program) -> AxonCounts:
     """Count the output axons from each core to each other."""
     cores = len(program.cores)
     keys, axons = [], []
@@ -110,11 +110,11 @@ def core_traffic(program: Program) -> Traffic:
         keys.append(number * cores + targets)
         axons.append(counts)
     key = np.concatenate([np.zeros(0, np.int64), *keys])
-    return Traffic(key // max(cores, 1), key % max(cores, 1), np.concatenate([key[:0], *axons]))
+    return AxonCounts(key // max(cores, 1), key % max(cores, 1), np.concatenate([key[:0], *axons]))
 
 
 def _data(
-    program: Program, hardware: HardwareModel, bills: Sequence[Bill], traffic: Traffic
+    program: Program, hardware: HardwareModel, bills: Sequence[Bill], traffic: AxonCounts
 ) -> dict[str, Any]:
     """All that the page's script draws, as plain JSON."""
     cores = len(program.cores)
@@ -197,7 +197,7 @@ def _sums(where: Integers, axons: Integers, cores: int) -> list[int]:
     return np.bincount(where, weights=axons, minlength=cores).astype(np.int64).tolist()
 
 
-def _steps(traffic: Traffic) -> list[int]:
+def _steps(traffic: AxonCounts) -> list[int]:
     steps = np.diff(traffic.target, prepend=0)
     first = np.diff(traffic.source, prepend=-1) != 0
     return np.where(first, traffic.target, steps).tolist()
@@ -223,7 +223,7 @@ def _fullest(bills: Sequence[Bill], hardware: HardwareModel) -> dict[str, Any] |
     }
 
 
-def _reach(program: Program, hardware: HardwareModel, traffic: Traffic) -> dict[str, Any]:
+def _reach(program: Program, hardware: HardwareModel, traffic: AxonCounts) -> dict[str, Any]:
     """How far spikes go: axons by what they cross, and mean hops of those that stay on a chip."""
     model = hardware.chip
     chip = np.array([core.chip for core in program.cores], np.int64)
@@ -263,19 +263,3 @@ def _board(program: Program, hardware: HardwareModel) -> int:
     """Chips of the board that the Program was built for; those in use where none is named."""
     name = program.target.partition(":")[2]
     return next((b.chips for b in hardware.boards if b.name == name), program.chips)
-
-
-def _template() -> Any:
-    try:
-        import jinja2
-    except ImportError:
-        raise UsageError("a report needs more packages: pip install 'nmcompile[report]'") from None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    return environment.get_template("map.html.jinja")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nmcompile.analysis.evaluation import Evaluation
+from nmcompile.analysis.pages import template
 from nmcompile.analysis.pictures import (
     PICTURED,
     Theme,
@@ -39,7 +40,6 @@ from nmcompile.analysis.samples import (
 from nmcompile.backends.emulator import Emulator
 from nmcompile.backends.emulator.session import OverflowWarning
 from nmcompile.chip.program import Program
-from nmcompile.errors import UsageError
 from nmcompile.files import write_atomically
 from nmcompile.hardware import parse_target
 from nmcompile.host.data import Data
@@ -73,19 +73,12 @@ def write_report(path: str | Path, program: Program, data: Data, evaluation: Eva
     UsageError
         The extra `report` is not installed, or the file cannot be written.
     """
-    jinja2 = _libraries()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    page = template("report.html.jinja", "matplotlib")
     with warnings.catch_warnings():
         # The evaluation has counted overflows already, and the page lists them.
         warnings.simplefilter("ignore", OverflowWarning)
         content = _content(program, data, evaluation)
-    text = environment.get_template("report.html.jinja").render(content)
+    text = page.render(content)
     write_atomically(path, text.encode())
 
 
@@ -228,13 +221,3 @@ def _inline(figure: Any) -> Any:
     for stand_in, variable in _VARIABLES.items():
         text = text.replace(stand_in, variable)
     return Markup(text)
-
-
-def _libraries() -> Any:
-    """The module jinja2, once matplotlib is known to be there, too."""
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UsageError("a report needs more packages: pip install 'nmcompile[report]'") from None
-    return jinja2

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nmcompile.analysis.map_page import core_traffic, write_map_page
+from nmcompile.analysis.map_page import axon_counts, write_map_page
 from nmcompile.analysis.resources import core_bills
 from nmcompile.chip.bill import RESOURCES
 from nmcompile.chip.program import Program
@@ -165,7 +165,7 @@ def check_bill(shown: Map, core: int) -> None:
         f"chip {made.chip}, position {made.position}: "
         f"core {made.position % slots} of tile ({tile % columns}, {tile // columns})"
     )
-    traffic = core_traffic(program)
+    traffic = axon_counts(program)
     for selector, mine, others in (
         ("#bill-sends", traffic.source == core, traffic.target),
         ("#bill-receives", traffic.target == core, traffic.source),
@@ -256,7 +256,7 @@ def test_keys_alone_reach_every_core(opened: Any) -> None:
 
 def test_a_clicked_core_stays_and_leads_to_its_partners(opened: Any) -> None:
     shown = opened(small_program())
-    traffic = core_traffic(shown.program)
+    traffic = axon_counts(shown.program)
     core = int(traffic.source[0])
     shown.point(core)
     shown.page.mouse.down()
@@ -274,7 +274,7 @@ def test_traffic_between_chips_can_be_read(opened: Any) -> None:
     shown.page.locator("#matrix").scroll_into_view_if_needed()
     frame = shown.page.locator("#matrix").bounding_box()
     chip = np.array([core.chip for core in shown.program.cores])
-    traffic = core_traffic(shown.program)
+    traffic = axon_counts(shown.program)
     for a in range(3):
         for b in range(3):
             shown.page.mouse.move(

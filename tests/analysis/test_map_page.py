@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from nmcompile.analysis import map_page as module
-from nmcompile.analysis.map_page import core_traffic, map_page, write_map_page
+from nmcompile.analysis.map_page import axon_counts, map_page, write_map_page
 from nmcompile.analysis.resources import core_bills
 from nmcompile.chip.bill import RESOURCES
 from nmcompile.chip.core import (
@@ -287,7 +287,7 @@ def test_too_many_pairs_leave_each_core_its_heaviest(monkeypatch: pytest.MonkeyP
 def test_a_whole_board_stays_small() -> None:
     program = board(64, 128, axons=40)
     page = map_page(program, loihi1(), "net")
-    assert len(core_traffic(program).source) > 100_000
+    assert len(axon_counts(program).source) > 100_000
     assert len(page) < 5_000_000
 
 
@@ -298,14 +298,7 @@ def test_a_program_without_cores_has_a_page() -> None:
 
 
 def test_a_missing_library_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "jinja2":
-            raise ModuleNotFoundError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(UsageError, match=r"pip install 'nmcompile\[report\]'"):
         write_map_page(tmp_path / "page.html", small_program(), loihi1())
     assert not list(tmp_path.iterdir())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -208,14 +208,7 @@ def test_many_cores_become_columns() -> None:
 def test_a_missing_library_is_one_sentence(
     tmp_path: Path, small: tuple[Program, Data, Evaluation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "jinja2":
-            raise ModuleNotFoundError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(UsageError, match=r"pip install 'nmcompile\[report\]'"):
         write_report(tmp_path / "page.html", *small)
     assert not list(tmp_path.iterdir())
