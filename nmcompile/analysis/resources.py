@@ -78,8 +78,16 @@ class LayerUse:
 
     @property
     def binding(self) -> str:
-        """The resource that is closest to its limit on the core that the layer fills most."""
-        return max(self.fullest, key=lambda name: self.fullest[name][0] / self.fullest[name][1])
+        """The resource that is closest to its limit on the core that the layer fills most.
+
+        Rows of small tables, such as formats, count only where they are full.
+        """
+
+        def full(name: str) -> float:
+            used, limit = self.fullest[name]
+            return used / limit if name in DIVISIBLE or used >= limit else 0.0
+
+        return max(self.fullest, key=full)
 
     def sentence(self) -> str:
         """Cores, the resource that binds, and the compartments that are left, in words."""
@@ -90,6 +98,7 @@ class LayerUse:
             shared = f", shared with {listed(self.shared)}"
         else:
             shared = f", {len(with_others)} shared with {listed(self.shared)}"
+        verb = "needs" if self.bound and len(self.cores) <= self.bound.cores else "takes"
         binding = self.binding
         used, limit = self.fullest[binding]
         mine = self.own[binding]
@@ -97,7 +106,7 @@ class LayerUse:
         taken, room = self.fullest["compartments"]
         unit = "" if binding == "compartments" else " compartments"
         return (
-            f"needs {counted(len(self.cores), 'core')}{shared}: {TITLES[binding]} "
+            f"{verb} {counted(len(self.cores), 'core')}{shared}: {TITLES[binding]} "
             f"{percent(used / limit)} full{by_it}, {room - taken:,} of {room:,}{unit} free"
         )
 

@@ -40,6 +40,7 @@ def check(
         list[str] | None,
         typer.Option(help="Neuron options for one layer, NAME:option=value[,...]; repeat."),
     ] = None,
+    weight_bits: Annotated[int, typer.Option(help="Bits per weight: 1 to 6, or 8.")] = 8,
     json: Json = False,
 ) -> int:
     """List every obstacle in MODEL at once, and say whether it fits a board."""
@@ -61,6 +62,7 @@ def check(
         "encoder": encoder,
         "host_layers": host_layers,
         "layers": layer_settings(layer or []),
+        "weight_bits": weight_bits,
     }
     if not is_python(model):
         # Whether it fits does not depend on amplitudes, so the time is saved.

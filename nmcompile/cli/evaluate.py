@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmcompile.cli.options import Jobs, Json, Limit, ProgramPath, Steps
-from nmcompile.cli.output import print_json, print_pairs, progress
+from nmcompile.cli.output import print_json, print_pairs, progress, unverified_row
 
 if TYPE_CHECKING:
     from nmcompile.analysis.evaluation import Evaluation
@@ -34,6 +34,7 @@ def evaluate(
     from nmcompile.backends.emulator import Emulator
     from nmcompile.chip.program import Program
     from nmcompile.files import check_writable
+    from nmcompile.hardware import parse_target
     from nmcompile.host.data import load_data
 
     for path in (resume, report):
@@ -66,6 +67,7 @@ def evaluate(
             ("spikes per sample by layer", layers),
             ("samples per second", f"{found.samples_per_second:,.0f}"),
             ("steps per second", f"{found.steps_per_second:,.0f}"),
+            *unverified_row(parse_target(program.target).hardware),
             *((f"overflows in {name}", f"{count:,}") for name, count in wrapped.items()),
             *([("page", str(report))] if report is not None else []),
         ],

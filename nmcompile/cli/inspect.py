@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,6 +96,7 @@ def inspect(
             ),
             *([("cores", use.sentence())] if use.bound else []),
             *([("messages", messages)] if (messages := use.messages_sentence()) else []),
+            *_estimates(program.manifest),
             *unverified_row(hardware),
             ("steps", f"{program.steps} of {program.dt_s * 1e3:g} ms"),
             ("encoder", f"{encoder.name}, {shape_text(encoder.shape)}, mode {encoder.mode}"),
@@ -185,3 +187,18 @@ def _print_why(program: Program, hardware: HardwareModel, layer: str, json: bool
         seen.add(key)
     print_table(f"why {layer}", ("about", "where", "arithmetic"), rows)
     print_note(found.verdict)
+
+
+def _estimates(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the mapping was chosen for, and energy and time of a step, if the mapper said so."""
+    found = manifest.get("mapping", {}).get("estimates")
+    if not found:
+        return []
+    goal = manifest.get("options", {}).get("optimise", "cores")
+    return [
+        (
+            "estimated",
+            f"{found['energy_nj_per_step']:,.0f} nJ and {found['us_per_step']:,.1f} µs a step; "
+            f"mapped for {goal}",
+        )
+    ]

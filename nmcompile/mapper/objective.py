@@ -27,7 +27,7 @@ MIXING = 0.5
 #: Weight of everything that is not optimised, so that ties have an order.
 TIE = 1e-3
 #: What a piece costs that does not fit a core, for each share of a core too much.
-MISFIT = 1e6
+MISFIT = 1e12
 #: So close to the bound in cores, a mapping is as good as the best.
 ENOUGH = 1.005
 #: Hops of a message where nothing is placed yet.
@@ -60,10 +60,12 @@ class Objective:
     ----------
     goal : what is made small first
     most_cores : how many cores there are
+    core_price : what a core costs, in the unit of what is made small
     """
 
     goal: Goal = "cores"
     most_cores: float = inf
+    core_price: float = 0.0
 
     @property
     def apart(self) -> bool:
@@ -101,8 +103,9 @@ class Objective:
             value = max(row.alone for row in rows) + TIE * value
         if self.goal == "cores":
             value = (1 - MIXING) * alone + MIXING * max(loads) + TIE * sum(loads)
-        excess = max(0.0, sum(row.cores for row in rows) / self.most_cores - 1)
-        return value + MISFIT * (misfit + excess)
+        cores = sum(row.cores for row in rows)
+        excess = max(0.0, cores / self.most_cores - 1)
+        return value + self.core_price * cores + MISFIT * (misfit + excess)
 
     def least(self, problem: Problem, cut: Cut) -> float:
         """What a cut costs at least, seen alone; known before its synapses are looked at."""

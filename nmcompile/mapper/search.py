@@ -22,8 +22,8 @@ CAUTION = (1.0, 1.15, 1.5)
 SWEEPS = 3
 #: Cuts of a layer that are tried beside its neighbours, in pairs with the next, and packed.
 TRIED, PAIRED, PACKED = 12, 6, 16
-#: Cuts that are tried, at most, of a layer that does not fit.
-MENDED = 400
+#: Cuts that are tried, at most, of a layer that does not fit, and of those before it.
+MENDED, MENDED_SOURCES = 400, 60
 #: Along an axis, cuts into so many parts are all tried, and into more parts more sparsely.
 PARTS = 24
 STEP = 1.25
@@ -315,7 +315,26 @@ class Search:
                     choice, least = tried, now
                 if misfit(problem, [self._measure(choice, name)]) == 0:
                     break
+            if misfit(problem, [self._measure(choice, name)]):
+                choice, least = self._with_other_sources(choice, name, least)
         return choice
+
+    def _with_other_sources(self, choice: Choice, layer: str, least: float) -> tuple[Choice, float]:
+        """The choice with layers before this one cut so that it fits, if that helps."""
+        problem = self.problem
+        sources = {problem.ends(k)[0] for k in problem.into[layer]} - {layer, problem.encoder}
+        for source in sorted(sources):
+            base = choice
+            for option in self._rank(base, source, MENDED_SOURCES, diverse=True):
+                half = option.on(base)
+                for other in self._rank(half, layer, 1, diverse=False):
+                    tried = other.on(half)
+                    now = misfit(problem, self._all(tried))
+                    if now < least:
+                        choice, least = tried, now
+                if not least:
+                    return choice, least
+        return choice, least
 
     def _packed(self, choice: Choice) -> tuple[Choice, Packing]:
         """The choice, improved as long as whole packings become better."""

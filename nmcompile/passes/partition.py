@@ -12,12 +12,17 @@ from nmcompile.errors import FitError
 from nmcompile.hardware import Board, HardwareModel
 from nmcompile.ir.text import shape_text, table_text
 from nmcompile.mapper.bounds import network_bound
-from nmcompile.mapper.cut import IntArray
+from nmcompile.mapper.cut import Cut, IntArray
+from nmcompile.mapper.entry import Split
 from nmcompile.mapper.objective import Goal, Objective
 from nmcompile.mapper.pack import Packing, register_rows
+from nmcompile.mapper.pieces import measure, measure_some
 from nmcompile.mapper.problem import Choice, Problem
 from nmcompile.mapper.search import Search
 from nmcompile.passes.base import Pass
+
+#: Prices of a core that are tried in turn, in what a core is worth.
+PRICES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,22 +159,41 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
         choice, packing = Search(problem, Objective()).run()
         board = self.board or self.hardware.smallest_board(packing.cores)
         if self.goal != "cores" and board is not None:
-            most = board.cores(self.hardware)
-            other = Search(problem, Objective(self.goal, most)).run()
-            if other[1].cores <= most and not Partition(problem, *other).excess():
-                choice, packing = other
+            choice, packing = self._for_goal(problem, board, choice, packing)
         partition = Partition(problem, choice, packing)
         for core, over in partition.excess():
             raise self._misfit(partition, core, *over)
         return partition
 
+    def _for_goal(
+        self, problem: Problem, board: Board, choice: Choice, packing: Packing
+    ) -> tuple[Choice, Packing]:
+        """The mapping for another goal than cores that a board has room for.
+
+        Where what serves the goal takes too many cores, a price is put on them, ever higher, in
+        parts of what a core of the mapping with fewest cores is worth.
+        """
+        most = board.cores(self.hardware)
+        parts = [measure(problem, choice, name) for name in problem.layers]
+        best = Objective(self.goal, most).of_packing(problem, parts, packing)
+        worth = best[1] / packing.cores
+        for price in PRICES:
+            found = Search(problem, Objective(self.goal, most, price * worth)).run()
+            if found[1].cores <= most and not Partition(problem, *found).excess():
+                parts = [measure(problem, found[0], name) for name in problem.layers]
+                if Objective(self.goal, most).of_packing(problem, parts, found[1]) < best:
+                    return found
+        return choice, packing
+
     def _misfit(
         self, partition: Partition, core: int, resource: str, used: int, limit: int
     ) -> FitError:
         layer, piece = partition.cores[core][0]
-        size = int(partition.choice.cuts[layer].sizes[piece])
-        part = "a single one of its neurons" if size == 1 else f"a piece of {size} neurons"
-        hope = "no board helps" if size == 1 else "no smaller pieces were found to fit"
+        part = f"a piece of {int(partition.choice.cuts[layer].sizes[piece])} neurons"
+        hope = "no smaller pieces were found to fit"
+        single = self._of_one_neuron(partition, layer).get(resource, 0)
+        if single > limit:
+            used, part, hope = single, "a single one of its neurons", "no board helps"
         return FitError(
             f"layer {layer!r}: {part} needs {used} {RESOURCES[resource]}, a core has {limit}; "
             f"{hope}, so give it fewer inputs or outputs, or fewer weight bits",
@@ -178,6 +202,19 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
             used=used,
             limit=limit,
         )
+
+    def _of_one_neuron(self, partition: Partition, layer: str) -> dict[str, int]:
+        """Resource -> what a piece of a single neuron takes."""
+        problem = partition.problem
+        cut = Cut(layer, problem.grids[layer], (1, 1, 1), 1)
+        splits = dict.fromkeys(problem.into[layer], Split.NONE)
+        pieces = measure_some(problem, partition.choice.with_layer(cut, splits), layer, edges=False)
+        return {
+            "memory_words": int(pieces.words[0]),
+            "input_axons": int(pieces.axons[0]),
+            "output_axon_slots": int(pieces.slots[0]),
+            "synapse_formats": int(pieces.formats[0]),
+        }
 
     def changes(self, before: DiscreteGraph, after: Partition) -> str:
         bound = network_bound(after.problem).cores

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nmcompile.errors import FitError
 from nmcompile.hardware import Board, Target
 from nmcompile.ir.text import table_text
+from nmcompile.mapper.bounds import network_bound
 from nmcompile.mapper.core_traffic import core_traffic
 from nmcompile.mapper.place import place_cores
 from nmcompile.mapper.summary import mapping_summary
@@ -109,6 +110,7 @@ class Place(Pass[Allocation, Placement]):
         largest = hardware.largest_board
         tried = board or largest
         smallest = hardware.smallest_board(needed)
+        least = network_bound(value.partition.problem).cores
         taken = {name: len(set(c.tolist())) for name, c in value.partition.packing.core.items()}
         layer = max(taken, key=lambda name: taken[name])
         remedy = (
@@ -118,9 +120,9 @@ class Place(Pass[Allocation, Placement]):
             else f"no {hardware.name} board is larger than {largest.name}, so make it smaller"
         )
         return FitError(
-            f"the network needs {needed} cores, {tried.name} has {tried.cores(hardware)} "
-            f"({tried.chips} chips of {tried.usable_cores(hardware)}); layer {layer!r} takes "
-            f"most, {taken[layer]}; {remedy}",
+            f"the network takes {needed} cores (at least {least}), {tried.name} has "
+            f"{tried.cores(hardware)} ({tried.chips} chips of {tried.usable_cores(hardware)}); "
+            f"layer {layer!r} takes most, {taken[layer]}; {remedy}",
             layer=layer,
             resource="cores",
             used=needed,

@@ -107,7 +107,7 @@ def test_check_and_build_list_what_would_make_a_network_fit(
     assert any(each["layer"] for each in fit["remedies"])
     for words in (("check", MNIST), ("build", MNIST, "-o", tmp_path / "n.nmc")):
         outcome = command(*words)
-        outcome.refused("needs", "board-3 has 3", status=(1,))
+        outcome.refused("takes", "board-3 has 3", status=(1,))
         shown = flat(outcome.out.replace("┃", " "))
         for each in fit["remedies"]:
             verb = "fits" if each["fits"] else "does not fit"
