@@ -42,12 +42,12 @@ class Figure:
 
 def at_most(name: str, value: float, unit: str, limit: float) -> Figure:
     """A figure that should not exceed a limit."""
-    return Figure(name, value, unit, f"at most {limit:g}", value <= limit)
+    return Figure(name, float(value), unit, f"at most {limit:g}", bool(value <= limit))
 
 
 def at_least(name: str, value: float, unit: str, limit: float) -> Figure:
     """A figure that should reach a limit."""
-    return Figure(name, value, unit, f"at least {limit:g}", value >= limit)
+    return Figure(name, float(value), unit, f"at least {limit:g}", bool(value >= limit))
 
 
 def faster(
