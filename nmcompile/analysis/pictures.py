@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmcompile.analysis.resources import core_bills
+from nmcompile.analysis.parts import layer_parts
 from nmcompile.analysis.samples import LayerRates, Recording, layer_names
 from nmcompile.chip.program import Program
 from nmcompile.hardware import parse_target
@@ -162,32 +162,36 @@ def draw_rates(axes: Any, rates: LayerRates, colour: str, theme: Theme) -> None:
 
 def draw_cores(
     axes: Any,
-    uses: NDArray[np.float64],
-    owners: Sequence[str],
+    uses: Mapping[str, NDArray[np.float64]],
     colours: Mapping[str, str],
     theme: Theme,
 ) -> None:
-    """How full cores are of one resource, 1 being the limit, a bar a core.
+    """How full cores are of one resource, 1 being the limit, a bar a core, layer on layer.
 
     Parameters
     ----------
-    uses : (cores,) share of the limit
-    owners : (cores,) name of the layer on each core
+    uses : layer name -> (cores,) share of the limit
     """
-    width = ceil(len(uses) / CORE_COLUMNS)
+    total = np.sum([uses[name] for name in colours if name in uses], axis=0)
+    cores = len(total)
+    width = ceil(cores / CORE_COLUMNS)
+    # Of several cores in one bar the fullest is shown.
+    shown = np.array([k + int(np.argmax(total[k : k + width])) for k in range(0, cores, width)])
+    gap = 0.14 if len(shown) <= 128 else 0.0
+    where = np.repeat(np.arange(0, cores, width, dtype=float), 4)
+    where += np.tile([gap, gap, 1 - gap, 1 - gap], len(shown)) * width
+    below = np.zeros(len(shown))
     for name, colour in colours.items():
-        mine = np.array([owner == name for owner in owners])
-        shown = np.where(mine, uses, 0)
-        heights = [shown[k : k + width].max() for k in range(0, len(uses), width)]
-        gap = 0.14 if len(heights) <= 128 else 0.0
-        where = np.repeat(np.arange(0, len(uses), width, dtype=float), 4)
-        where += np.tile([gap, gap, 1 - gap, 1 - gap], len(heights)) * width
-        outline = np.stack([np.zeros(len(heights)), heights, heights, np.zeros(len(heights))], 1)
-        kept = np.repeat(np.array(heights) > 0, 4)
+        if name not in uses:
+            continue
+        heights = uses[name][shown]
+        outline = np.stack([below, below + heights, below + heights, below], axis=1)
+        kept = np.repeat(heights > 0, 4)
         axes.fill(where[kept], outline.reshape(-1)[kept], color=colour, linewidth=0)
+        below = below + heights
     _quiet(axes, theme)
     axes.axhline(1, color=theme.muted, linewidth=0.8, linestyle=(0, (3, 3)))
-    axes.set_xlim(0, len(uses))
+    axes.set_xlim(0, cores)
     axes.set_ylim(0, 1.08)
     axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
 
@@ -201,21 +205,24 @@ def draw_all_cores(
 ) -> None:
     """One picture of cores in each of several axes, a resource each."""
     hardware = parse_target(program.target).hardware
-    owners = [""] * len(program.cores)
-    for layer in program.layers:
-        for number in set(layer.core.tolist()):
-            owners[number] = layer.name
-    tables = [
-        {name: (used, limit) for name, used, limit in bill.compared(hardware)}
-        for bill in core_bills(program, hardware)
-    ]
+    uses = {
+        resource: {
+            name: np.zeros(len(program.cores)) for name in [layer.name for layer in program.layers]
+        }
+        for resource in resources
+    }
+    limits = {resource: getattr(hardware.core, resource).value for resource in resources}
+    for name, parts in layer_parts(program).items():
+        for part in parts:
+            bill = part.bill(hardware)
+            for resource in resources:
+                uses[resource][name][part.number] = getattr(bill, resource) / limits[resource]
     chips = [core.chip for core in program.cores]
     borders = [k for k in range(1, len(chips)) if chips[k] != chips[k - 1]]
     for axes, resource in zip(rows, resources, strict=True):
-        uses = np.array([table[resource][0] / table[resource][1] for table in tables])
-        draw_cores(axes, uses, owners, colours, theme)
-        limit = tables[0][resource][1] if tables else 0
-        axes.set_title(f"{PICTURED[resource]} (limit {limit:,})", loc="left", color=theme.ink)
+        draw_cores(axes, uses[resource], colours, theme)
+        title = f"{PICTURED[resource]} (limit {limits[resource]:,})"
+        axes.set_title(title, loc="left", color=theme.ink)
         for border in borders if len(borders) < 64 else []:
             axes.axvline(border, color=theme.muted, linewidth=0.8)
     if len(chips) <= 32:

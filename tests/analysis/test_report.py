@@ -199,7 +199,7 @@ def test_many_cores_become_columns() -> None:
 
     axes = Figure().add_subplot()
     uses = np.linspace(0.1, 1, 5000)
-    pictures.draw_cores(axes, uses, ["one"] * 5000, {"one": "#3b82d0"}, pictures.PRINT)
+    pictures.draw_cores(axes, {"one": uses}, {"one": "#3b82d0"}, pictures.PRINT)
     (outline,) = axes.patches
     assert len(outline.get_xy()) < 5 * pictures.CORE_COLUMNS
     assert outline.get_xy()[:, 1].max() == 1

@@ -247,7 +247,9 @@ def test_a_board_too_small_is_refused_with_the_smallest_that_would_do() -> None:
     allocation = Allocate(hardware).run(
         PartitionLayers(hardware).run(Stages.of(small_cnn()).discrete)
     )
-    with pytest.raises(FitError, match="takes 410 cores .at least 410., kapoho-bay has 256.*wolf-mountain"):
+    with pytest.raises(
+        FitError, match="takes 410 cores .at least 410., kapoho-bay has 256.*wolf-mountain"
+    ):
         Place(parse_target("loihi1:kapoho-bay")).run(allocation)
     assert Place(parse_target("loihi1")).run(allocation).target.name == "loihi1:wolf-mountain"
 
