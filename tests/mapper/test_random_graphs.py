@@ -19,7 +19,7 @@ from tests.mapper.random_graphs import random_chip, random_graph
 from tests.mapper.random_mapping import random_mapping
 from tests.mapper.tables import assert_partition_holds
 
-SEEDS = 30
+SEEDS = 12
 #: Resource of a bill -> column of `Pieces`.
 COLUMNS = {
     "compartments": "compartments",
