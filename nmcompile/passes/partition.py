@@ -161,8 +161,9 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
         if self.goal != "cores" and board is not None:
             choice, packing = self._for_goal(problem, board, choice, packing)
         partition = Partition(problem, choice, packing)
-        for core, over in partition.excess():
-            raise self._misfit(partition, core, *over)
+        over = partition.excess()
+        if over:
+            raise self._misfit(partition, over)
         return partition
 
     def _for_goal(
@@ -186,14 +187,24 @@ class PartitionLayers(Pass[DiscreteGraph, Partition]):
         return choice, packing
 
     def _misfit(
-        self, partition: Partition, core: int, resource: str, used: int, limit: int
+        self, partition: Partition, over: list[tuple[int, tuple[str, int, int]]]
     ) -> FitError:
+        """About a neuron that fits no core, if there is one, or else the first core."""
+        core, (resource, used, limit) = over[0]
         layer, piece = partition.cores[core][0]
         part = f"a piece of {int(partition.choice.cuts[layer].sizes[piece])} neurons"
         hope = "no smaller pieces were found to fit"
-        single = self._of_one_neuron(partition, layer).get(resource, 0)
-        if single > limit:
-            used, part, hope = single, "a single one of its neurons", "no board helps"
+        seen = dict.fromkeys(
+            (name, what, most)
+            for number, (what, _, most) in over
+            for name, _ in partition.cores[number]
+        )
+        for name, what, most in seen:
+            single = self._of_one_neuron(partition, name).get(what, 0)
+            if single > most:
+                layer, resource, used, limit = name, what, single, most
+                part, hope = "a single one of its neurons", "no board helps"
+                break
         return FitError(
             f"layer {layer!r}: {part} needs {used} {RESOURCES[resource]}, a core has {limit}; "
             f"{hope}, so give it fewer inputs or outputs, or fewer weight bits",
