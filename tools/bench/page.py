@@ -27,12 +27,13 @@ SUBJECTS = {
         """\
 Both sides of a ratio run in turns in the same run, the best of five rounds counts on either side,
 and a ratio says how many times less time ours takes. The network is that of
-`examples/keras_to_loihi`. nengo-loihi gets the same Program, table by table, and must fire the same
-number of spikes. That Program is mapped for few cores, with rows that list their targets one by
-one, which cost nengo-loihi more than ours: on tables whose targets are consecutive, it took 2.6 ms
-instead of 5.8, and the ratio was 612. Lava gets the same integers, and must end with the same
-voltages; the time of building, compiling and starting them is left out. PyTorch does one dense float pass of the same
-network for each step, on two threads, at whichever batch size and memory layout is fastest.
+`examples/keras_to_loihi`. nengo-loihi gets the same Program, table by table, and must fire the
+same number of spikes. That Program is mapped for few cores, with rows that list their targets one
+by one, which cost nengo-loihi more than ours: on tables whose targets are consecutive, it took
+2.6 ms instead of 5.8, and the ratio was 612. Lava gets the same integers, and must end with the
+same voltages; the time of building, compiling and starting them is left out. PyTorch does one
+dense float pass of the same network for each step, on two threads, at whichever batch size and
+memory layout is fastest.
 
 The whole chips are made to fill every core: 1,024 compartments that are kept at about 10 Hz by
 their biases, and as much synaptic memory as fits, in rows that one neuron each uses ("stored") or
