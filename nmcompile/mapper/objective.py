@@ -116,8 +116,9 @@ class Objective:
         return (1 - MIXING) * alone + MIXING * size
 
     def promises(self, problem: Problem, costs: Iterable[LayerCost]) -> float:
-        """Cores in sight, if pieces do not share them, over the bound."""
-        return sum(cost.alone for cost in costs) / network_bound(problem).cores
+        """Cores in sight over the bound."""
+        rows = [cost.alone if self.goal == "cores" else cost.cores for cost in costs]
+        return sum(rows) / network_bound(problem).cores
 
     def of_packing(
         self, problem: Problem, parts: Sequence[Pieces], packing: Packing

@@ -29,18 +29,18 @@ Both sides of a ratio run in turns in the same run, the best of five rounds coun
 and a ratio says how many times less time ours takes. The network is that of
 `examples/keras_to_loihi`. nengo-loihi gets the same Program, table by table, and must fire the
 same number of spikes. That Program is mapped for few cores, with rows that list their targets one
-by one, which cost nengo-loihi more than ours: on tables whose targets are consecutive, it took
-2.6 ms instead of 5.8, and the ratio was 612. Lava gets the same integers, and must end with the
-same voltages; the time of building, compiling and starting them is left out. PyTorch does one
-dense float pass of the same network for each step, on two threads, at whichever batch size and
-memory layout is fastest.
+by one; nengo-loihi adds such rows more slowly than rows of consecutive targets, so tables laid
+out for it would narrow the ratio. Lava gets the same integers, and must end with the same
+voltages; the time of building, compiling and starting them is left out. PyTorch does one dense
+float pass of the same network for each step, on two threads, at whichever batch size and memory
+layout is fastest.
 
 The whole chips are made to fill every core: 1,024 compartments that are kept at about 10 Hz by
 their biases, and as much synaptic memory as fits, in rows that one neuron each uses ("stored") or
 in blocks that 21 populations share per core ("effective"). They pass the same checks as compiled
 networks. Memory is the peak of a fresh process that loads the file and runs it.
 
-Three goals stood higher than what is reached. A step of this network updates 7,812 neurons, whose
+Some goals stand higher than what is reached. A step of this network updates 7,812 neurons, whose
 state and registers are moved through the second cache, and adds some 21,000 weights for 200 spikes;
 each of the two takes about as long as the other, and the vector units of the core are busy with
 both. An eighth of PyTorch's time, or a 6,000th of Lava's, would be less than the two take even from
