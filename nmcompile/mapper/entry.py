@@ -242,6 +242,18 @@ class Link(Protocol):
         ...
 
 
+def carries_few(size: IntArray, hardware: HardwareModel) -> NDArray[np.bool_]:
+    """Whether populations of so many neurons are for pop16 axons, where their base allows it."""
+    return (size > 1) & (size <= hardware.axon.pop16_atoms.value)
+
+
+def base_segment(hardware: HardwareModel) -> int:
+    """Compartments after which bases begin again at zero, a multiple that every axon allows."""
+    reached = hardware.axon.base_max.value + 1
+    multiple = hardware.axon.pop16_base_multiple.value
+    return reached // multiple * multiple or reached
+
+
 def is_skeleton(weights: NDArray[np.int16]) -> bool:
     """Whether these weights are one number spread over a shape: a layer known by shape alone."""
     return weights.size > 1 and not any(weights.strides)

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from nmcompile.chip.discrete import DiscreteConnection
 from nmcompile.hardware import HardwareModel
 from nmcompile.mapper.cut import Bounds, Cut, IntArray
-from nmcompile.mapper.entry import BlockKind, Entry, Filled, Pairs, Split, is_skeleton
+from nmcompile.mapper.entry import (
+    BlockKind,
+    Entry,
+    Filled,
+    Pairs,
+    Split,
+    base_segment,
+    carries_few,
+    is_skeleton,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +107,7 @@ class FlatLink:
                 ]
             )
         self._alike = np.where(self._row >= 0, names[self._row], -1)
-        segment = hardware.axon.base_max.value + 1
-        multiple = hardware.axon.pop16_base_multiple.value
-        self._segment = segment // multiple * multiple or segment
+        self._segment = base_segment(hardware)
         self._known: dict[tuple[object, ...], Populations] = {}
         self._entries: dict[tuple[object, ...], Entry] = {}
         self._pairs: dict[tuple[object, ...], Pairs] = {}
@@ -156,9 +163,8 @@ class FlatLink:
         key = (source.box, source.atoms, reached[2] % multiple)
         if key not in self._pairs:
             found = self._populations(source)
-            few = self._hardware.axon.pop16_atoms.value
             pieces, place = np.unique(found.piece, return_inverse=True)
-            narrow = (found.size > 1) & (found.size <= few) & (reached[2] % multiple == 0)
+            narrow = carries_few(found.size, self._hardware) & (reached[2] % multiple == 0)
             self._pairs[key] = Pairs(
                 pieces,
                 *(

@@ -13,7 +13,16 @@ from nmcompile.hardware import HardwareModel
 from nmcompile.mapper.axis import Axis, Pattern, Units
 from nmcompile.mapper.channels import Channels, Reached
 from nmcompile.mapper.cut import Bounds, Cut, Grid, IntArray
-from nmcompile.mapper.entry import BlockKind, Entry, Filled, Pairs, Split, is_skeleton
+from nmcompile.mapper.entry import (
+    BlockKind,
+    Entry,
+    Filled,
+    Pairs,
+    Split,
+    base_segment,
+    carries_few,
+    is_skeleton,
+)
 
 
 class ImageLink:
@@ -47,10 +56,7 @@ class ImageLink:
         )
         self._entries: dict[tuple[object, ...], Entry] = {}
         self._busiest: dict[tuple[int, ...], int] = {}
-        segment = hardware.axon.base_max.value + 1
-        multiple = hardware.axon.pop16_base_multiple.value
-        #: Bases beyond the largest start again at zero, at a multiple that every axon allows.
-        self._segment = segment // multiple * multiple or segment
+        self._segment = base_segment(hardware)
 
     @property
     def halo(self) -> int:
@@ -114,8 +120,8 @@ class ImageLink:
             )
         taps = sum(len(self._axes[0].patterns[k]) for k in rows.pattern.tolist())
         taps *= sum(len(self._axes[1].patterns[k]) for k in cols.pattern.tolist())
-        few = self._hardware.axon.pop16_atoms.value
-        narrow = sum(count for (atoms, _), count in alike.items() if 1 < atoms <= few)
+        sizes = np.array([source.chunks[k][1] - source.chunks[k][0] for k, _ in chunks])
+        narrow = int(np.count_nonzero(carries_few(sizes, self._hardware)))
         multiple = self._hardware.axon.pop16_base_multiple.value
         return Entry(
             connection=self.connection,
@@ -177,11 +183,11 @@ class ImageLink:
         along = [int(source.chunk_piece[k]) for k, _ in chunks]
         sizes = np.array([source.chunks[k][1] - source.chunks[k][0] for k, _ in chunks], np.int64)
         third, place = np.unique(along, return_inverse=True)
-        few = self._hardware.axon.pop16_atoms.value
+        few = carries_few(sizes, self._hardware)
         counts = np.array(
             [
                 np.bincount(place, weights=which, minlength=len(third))
-                for which in (sizes > 0, sizes == 1, (sizes > 1) & (sizes <= few), sizes)
+                for which in (sizes > 0, sizes == 1, few, sizes)
             ]
         ).astype(np.int64)
         places = np.multiply.outer(n_down.sum(axis=1), n_right.sum(axis=1))

@@ -12,7 +12,16 @@ from nmcompile.chip.discrete import DiscreteConnection
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.layers import Connection
 from nmcompile.mapper.cut import Cut, IntArray
-from nmcompile.mapper.entry import Block, BlockKind, Entry, Filled, Pairs, Split
+from nmcompile.mapper.entry import (
+    Block,
+    BlockKind,
+    Entry,
+    Filled,
+    Pairs,
+    Split,
+    base_segment,
+    carries_few,
+)
 
 #: Pieces whose synapses are kept sorted.
 KEPT = 64
@@ -110,9 +119,8 @@ class MatrixLink:
         self._hardware = hardware
         self._synapses = synapses_of(connection.link)
         self._pieces: dict[tuple[Cut, Cut, int], _Piece] = {}
-        segment = hardware.axon.base_max.value + 1
         self._multiple = hardware.axon.pop16_base_multiple.value
-        self._segment = segment // self._multiple * self._multiple or segment
+        self._segment = base_segment(hardware)
 
     def _piece(self, source: Cut, target: Cut, piece: int) -> _Piece:
         key = (source, target, piece)
@@ -195,11 +203,10 @@ class MatrixLink:
                     )
                 )
             )
-        few = self._hardware.axon.pop16_atoms.value
         return Entry(
             connection=self.connection,
             axons=len(found.source),
-            narrow=int(np.count_nonzero((found.size > 1) & (found.size <= few))),
+            narrow=int(np.count_nonzero(carries_few(found.size, self._hardware))),
             spikes=int(found.size.sum()),
             events=int((found.size * found.longest).sum()),
             highest=int(found.local.max()),
@@ -209,9 +216,8 @@ class MatrixLink:
 
     def pairs(self, source: Cut, target: Cut, piece: int, split: Split) -> Pairs:
         found = self._piece(source, target, piece)
-        few = self._hardware.axon.pop16_atoms.value
         pieces, place = np.unique(found.source, return_inverse=True)
-        narrow = (found.size > 1) & (found.size <= few)
+        narrow = carries_few(found.size, self._hardware)
         counts = [
             np.bincount(place, weights=which, minlength=len(pieces)).astype(np.int64)
             for which in (found.size > 0, found.size == 1, narrow, found.size)

@@ -25,7 +25,7 @@ from nmcompile.chip.program import Injection, Layer
 from nmcompile.hardware import HardwareModel
 from nmcompile.ir.text import table_text
 from nmcompile.mapper.cut import Cut, IntArray
-from nmcompile.mapper.entry import Filled, format_row
+from nmcompile.mapper.entry import Filled, carries_few, format_row
 from nmcompile.mapper.pack import register_rows
 from nmcompile.mapper.problem import within_room
 from nmcompile.passes.base import Pass
@@ -271,12 +271,9 @@ def _core_inputs(
 
 def _kinds(value: Partition, link: int, piece: int, filled: Filled) -> IntArray:
     """(axons,) discrete for single neurons, pop16 where allowed and there is room, else pop32."""
-    axon = value.problem.hardware.axon
-    eligible = (
-        (filled.size > 1)
-        & (filled.size <= axon.pop16_atoms.value)
-        & (filled.base % axon.pop16_base_multiple.value == 0)
-    )
+    hardware = value.problem.hardware
+    aligned = filled.base % hardware.axon.pop16_base_multiple.value == 0
+    eligible = carries_few(filled.size, hardware) & aligned
     pieces, where = np.unique(filled.source, return_inverse=True)
     count = np.bincount(where, weights=eligible, minlength=len(pieces)).astype(np.int64)
     granted = within_room(count, value.problem.room(link), piece) > 0

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import inf, log, prod
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from nmcompile.chip.arithmetic import MIXED
 from nmcompile.chip.discrete import DiscreteConnection, DiscreteGraph, DiscreteLayer
-from nmcompile.chip.program import Encoder, HostConv
+from nmcompile.chip.program import Encoder
 from nmcompile.hardware import load_hardware, parse_target
 from nmcompile.ir.layers import Connection, Window
 from tools.bench.fresh import _peak_mb
@@ -264,18 +265,8 @@ def _layer(name: str, grid: tuple[int, int, int], depth: int) -> DiscreteLayer:
 
 def _encoder(shape: tuple[int, int, int]) -> Encoder:
     """A neuron for each number of an image, whose current that number is."""
-    size = prod(shape)
-    passing = HostConv(
-        view=np.arange(size, dtype=np.int32).reshape(size, 1, 1),
-        weights=np.ones((1, 1, 1, 1), np.int32),
-        bias=np.zeros(size, np.int64),
-        stride=(1, 1),
-        padding=((0, 0), (0, 0)),
-        dilation=(1, 1),
-        groups=1,
-        ceiling=1000,
-    )
-    return Encoder("input", shape, shape, 1000.0, (passing,), 1000, "on")
+    passing = Encoder.passing("input", prod(shape), input_scale=1000.0, threshold=1000)
+    return replace(passing, input_shape=shape, shape=shape)
 
 
 if __name__ == "__main__":
