@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from examples.training import CLASSES, NotPositive, Recipe, run
+from examples.training import CLASSES, NotPositive, Recipe, run, shift_and_mirror
 
 DROPOUT = 0.1
 RATE_NOISE = 0.02
@@ -24,14 +24,7 @@ MAX_SHIFT = 1
 
 def jitter(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return each image of `x` shifted by up to `MAX_SHIFT` pixels, half of them mirrored."""
-    n, height, width, _ = x.shape
-    around = ((0, 0), (MAX_SHIFT, MAX_SHIFT), (MAX_SHIFT, MAX_SHIFT), (0, 0))
-    padded = np.pad(x, around)
-    down, right = rng.integers(0, 2 * MAX_SHIFT + 1, (2, n))
-    columns = np.arange(width)[None, :]
-    columns = np.where(rng.random((n, 1)) < 0.5, columns, columns[:, ::-1]) + right[:, None]
-    rows = np.arange(height)[None, :] + down[:, None]
-    return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return shift_and_mirror(x, rng, MAX_SHIFT)
 
 
 class ActivationPenalty(keras.regularizers.Regularizer):

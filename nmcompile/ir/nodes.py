@@ -276,10 +276,13 @@ class ReLU(Elementwise):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Spiking(Elementwise):
-    """Spiking neurons that take the place of a ReLU.
+    """Spiking neurons: the model's own, or ones that take the place of a ReLU.
 
     Attributes
     ----------
+    own : whether threshold and amplitude are the model's, trained for time steps of `dt_s`; the
+        compiler then leaves them as they are, and the float value is the rate of such a neuron
+    dt_s : time step of the model's own neurons in seconds
     tau_rc_s : membrane time constant in seconds, None for no leak (integrate and fire)
     refractory_s : absolute refractory period in seconds
     synapse_s : time constant of the synaptic current in seconds, 0 for none
@@ -294,6 +297,18 @@ class Spiking(Elementwise):
     amplitude: float = 1.0
     threshold: float = 1.0
     max_value: float | None = None
+    own: bool = False
+    dt_s: float = 1e-3
+
+    @property
+    def leak(self) -> float:
+        """Share of the voltage that is lost in a step of `dt_s`."""
+        return 0.0 if self.tau_rc_s is None else -math.expm1(-self.dt_s / self.tau_rc_s)
+
+    @property
+    def pause(self) -> int:
+        """Steps of `dt_s` after a spike in which the voltage is held at zero."""
+        return round(self.refractory_s / self.dt_s)
 
     def describe(self) -> str:
         kind = "IF" if self.tau_rc_s is None else f"LIF tau_rc {self.tau_rc_s * 1e3:g} ms"

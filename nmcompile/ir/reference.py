@@ -139,10 +139,35 @@ def _(node: nodes.Affine, inputs: Sequence[FloatArray]) -> FloatArray:
     return inputs[0] * node.scale + node.shift
 
 
-@compute.register(nodes.ReLU)
-@compute.register(nodes.Spiking)
-def _(node: nodes.ReLU | nodes.Spiking, inputs: Sequence[FloatArray]) -> FloatArray:
+@compute.register
+def _(node: nodes.ReLU, inputs: Sequence[FloatArray]) -> FloatArray:
     return np.clip(inputs[0], 0, node.max_value)
+
+
+@compute.register
+def _(node: nodes.Spiking, inputs: Sequence[FloatArray]) -> FloatArray:
+    if not node.own:
+        return np.clip(inputs[0], 0, node.max_value)
+    return firing_rate(inputs[0], node.threshold, node.leak, node.pause) * node.amplitude
+
+
+def firing_rate(drive: FloatArray, threshold: float, leak: float, pause: int) -> FloatArray:
+    """Spikes per step of neurons that a constant drive charges and a spike sets to zero.
+
+    The voltage reaches ``drive * (1 - (1 - leak)**n) / leak`` in n steps; the first n at which
+    it is strictly above the threshold, and the pause behind it, are the time between spikes.
+
+    Parameters
+    ----------
+    drive : input per step, of any shape, in units of the threshold
+    leak : share of the voltage that is lost in a step
+    pause : steps after a spike in which the voltage stays zero
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        needed = threshold / np.where(drive > leak * threshold, drive, np.float32(np.nan))
+        steps = np.log1p(-leak * needed) / np.log1p(-leak) if leak else needed
+        rate = 1 / (np.floor(steps) + (1 + pause))
+    return np.nan_to_num(rate.astype(np.float32), nan=0.0)
 
 
 @compute.register

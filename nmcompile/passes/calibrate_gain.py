@@ -70,8 +70,8 @@ class CalibrateGain(Pass[LayerGraph, LayerGraph]):
         for layer in value.layers:
             links = list(value.into(layer.name))
             drive = sum((through(c, floats[c.source]) for c in links), start=layer.bias)
-            floats[layer.name] = np.clip(drive, 0, getattr(layer.neuron, "max_value", None))
             neuron = layer.neuron
+            floats[layer.name] = compute(neuron, [drive])
             if not isinstance(neuron, Spiking):
                 continue
             if layer.place == "host_in":

@@ -15,7 +15,7 @@ from nmcompile.chip.program import Program
 from nmcompile.errors import DataError, UsageError
 from nmcompile.hardware import Target
 from nmcompile.ir import Network
-from nmcompile.ir.nodes import FloatArray
+from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.ir.serialise import network_tensors
 from nmcompile.ir.text import table_text
 from nmcompile.passes.add_encoder import AddEncoder
@@ -80,8 +80,7 @@ def compile_network(
     NmcompileError
         One of its kinds, with the layer, the number, the limit and the remedy.
     """
-    if options.dt is not None:
-        network = replace(network, dt_s=options.dt)
+    network = _timed(network, options)
     data = _calibration(network, options, calibration)
     manifest = {
         "network": network.name,
@@ -126,8 +125,7 @@ def partition_network(
     NmcompileError
         One of its kinds; a board too small is none here.
     """
-    if options.dt is not None:
-        network = replace(network, dt_s=options.dt)
+    network = _timed(network, options)
     data = _calibration(network, options, calibration)
     value: Any = network
     for step in _passes(network, target, options, data, {}, []):
@@ -137,6 +135,19 @@ def partition_network(
         if isinstance(value, Partition):
             return value
     raise AssertionError("no pass makes a partition")
+
+
+def _timed(network: Network, options: BuildOptions) -> Network:
+    """The network with the time step that was asked for, or that its own neurons need."""
+    for node in network:
+        if isinstance(node, Spiking) and node.own:
+            if options.dt not in (None, node.dt_s):
+                raise UsageError(
+                    f"--dt {options.dt:g}: layer {node.name!r} was trained for steps of "
+                    f"{node.dt_s:g} s; leave --dt out, or train it for another step"
+                )
+            network = replace(network, dt_s=node.dt_s)
+    return network if options.dt is None else replace(network, dt_s=options.dt)
 
 
 def _passes(

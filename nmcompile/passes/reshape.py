@@ -24,6 +24,7 @@ from nmcompile.ir.nodes import (
     ReLU,
     Reshape,
     Shape,
+    Spiking,
 )
 
 
@@ -44,7 +45,7 @@ def window_node(network: Network, name: str) -> Conv2d | None:
     """The convolution that a neuron layer reads through; None where there is not just one."""
     node = network[name]
     while not isinstance(node, Conv2d):
-        if len(node.inputs) != 1 or (node.name != name and isinstance(node, ReLU)):
+        if len(node.inputs) != 1 or (node.name != name and isinstance(node, (ReLU, Spiking))):
             return None
         node = network[node.inputs[0]]
     return node
@@ -53,7 +54,7 @@ def window_node(network: Network, name: str) -> Conv2d | None:
 def source_layer(network: Network, name: str) -> str | None:
     """The neuron layer whose spikes another reads; None where there is not just one."""
     node = network[name]
-    while node.name == name or not isinstance(node, ReLU):
+    while node.name == name or not isinstance(node, (ReLU, Spiking)):
         if len(node.inputs) != 1:
             return None
         node = network[node.inputs[0]]

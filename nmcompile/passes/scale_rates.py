@@ -30,7 +30,7 @@ class ScaleRates(NetworkPass):
     f = max_rate * dt * rate_scale spikes a step, so a spike stands for p / f. With hard reset
     and constant input p an integrate-and-fire neuron reaches a threshold of n p in n steps;
     n = 1 / f less the refractory steps, times `threshold_gain` for the overshoot that the
-    reset loses. A leaky neuron gets n p (1 - (1 - d)^n) / (n d), with d its decay per step, so
+    reset loses. The model's own spiking neurons stay as they were trained. A leaky neuron gets n p (1 - (1 - d)^n) / (n d), with d its decay per step, so
     that the largest activation fires at the same rate.
     """
 
@@ -41,7 +41,7 @@ class ScaleRates(NetworkPass):
     calibration: FloatArray
 
     def run(self, value: Network) -> Network:
-        neurons = [node for node in value if isinstance(node, Spiking)]
+        neurons = [node for node in value if isinstance(node, Spiking) and not node.own]
         kept = evaluate(value, self.calibration, keep=[node.name for node in neurons])
         changes: dict[str, tuple[Node, ...]] = {}
         for node in neurons:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nmcompile.errors import CompileError
 from nmcompile.ir import Network
-from nmcompile.ir.nodes import MOVES, Node, Output, ReLU, Softmax
+from nmcompile.ir.nodes import MOVES, Node, Output, ReLU, Softmax, Spiking
 from nmcompile.passes.network_pass import NetworkPass
 from nmcompile.passes.options import ReadOutPlace
 
@@ -33,7 +33,7 @@ class Split(NetworkPass):
         if len(network.outputs) != 1:
             names = ", ".join(node.inputs[0] for node in network.outputs)
             raise CompileError(f"the network has several outputs ({names}); one is supported")
-        neurons = [node.name for node in network if isinstance(node, ReLU)]
+        neurons = [node.name for node in network if isinstance(node, (ReLU, Spiking))]
         needed = self.host_layers + (self.readout == "host")
         if len(neurons) < needed:
             raise CompileError(
@@ -41,6 +41,12 @@ class Split(NetworkPass):
                 f"and the host takes {self.host_layers}; use --readout chip or fewer --host-layers"
             )
         encoder = neurons[self.host_layers - 1]
+        for name in neurons[: self.host_layers]:
+            if isinstance(network[name], Spiking):
+                raise CompileError(
+                    f"layer {name!r} holds spiking neurons, which the host does not compute; "
+                    "leave out --host-layers, so that an encoder is added before it"
+                )
         before = _upstream(network, encoder) | {encoder}
         self._check_separation(network, encoder, before)
         feeds_neurons = set().union(*(_upstream(network, name) for name in neurons), neurons)
