@@ -65,8 +65,9 @@ def network_from_tensors(
 def _value(value: Any, tensors: Mapping[str, NDArray[Any]]) -> Any:
     if isinstance(value, Mapping):
         return tensors[value["array"]]
-    return _tuples(value)
+    return tuples(value)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(each) for each in value) if isinstance(value, (list, tuple)) else value
+def tuples(value: Any) -> Any:
+    """Lists within lists, as JSON has them, as tuples."""
+    return tuple(tuples(each) for each in value) if isinstance(value, (list, tuple)) else value

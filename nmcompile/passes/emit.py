@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from nmcompile.chip.discrete_tensors import KEY, discrete_tensors
 from nmcompile.chip.program import Program, ReadOut
 from nmcompile.chip.verify import verify_program
 from nmcompile.errors import CompileError
@@ -39,6 +40,7 @@ class Emit(Pass[Placement, Program]):
                 f"--steps {self.steps}: the first input takes {deepest} steps to reach the "
                 f"read-out, so nothing would arrive; use {deepest + 1} or more, better 32"
             )
+        structure, tensors = discrete_tensors(graph)
         return Program(
             target=value.target.name,
             cores=value.allocation.cores,
@@ -53,8 +55,8 @@ class Emit(Pass[Placement, Program]):
             ),
             steps=self.steps,
             dt_s=graph.dt_s,
-            manifest={**self.manifest, "mapping": value.summary()},
-            attachments=self.attachments,
+            manifest={**self.manifest, "mapping": value.summary(), KEY: structure},
+            attachments={**self.attachments, **tensors},
         )
 
     def changes(self, before: Placement, after: Program) -> str:

@@ -30,8 +30,9 @@ class ScaleRates(NetworkPass):
     f = max_rate * dt * rate_scale spikes a step, so a spike stands for p / f. With hard reset
     and constant input p an integrate-and-fire neuron reaches a threshold of n p in n steps;
     n = 1 / f less the refractory steps, times `threshold_gain` for the overshoot that the
-    reset loses. The model's own spiking neurons stay as they were trained. A leaky neuron gets n p (1 - (1 - d)^n) / (n d), with d its decay per step, so
-    that the largest activation fires at the same rate.
+    reset loses. A leaky neuron gets n p (1 - (1 - d)^n) / (n d), with d its decay per step, so
+    that the largest activation fires at the same rate. The model's own spiking neurons stay as
+    they were trained.
     """
 
     name: ClassVar[str] = "scale-rates"
