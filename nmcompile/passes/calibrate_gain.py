@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import exp, prod
 from typing import ClassVar
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.ir.layers import Connection, LayerGraph, NeuronLayer
-from nmcompile.ir.nodes import Conv2d, FloatArray, Spiking
+from nmcompile.ir.links import CHUNK, through
+from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.ir.reference import compute
 from nmcompile.passes.base import Pass
 
@@ -22,9 +22,6 @@ MOST_SPIKES = 1 << 28
 #: Multiply-accumulates worth spending, about a minute; some samples are simulated at any price.
 MOST_MACS = 1 << 37
 LEAST_SAMPLES = 4
-#: Images that are convolved at a time, and fewer where they unfold to more numbers than this.
-CHUNK = 256
-UNFOLDED = 1 << 25
 
 Spikes = NDArray[np.bool_]
 
@@ -130,30 +127,6 @@ class CalibrateGain(Pass[LayerGraph, LayerGraph]):
             and old.place == "chip"
         ]
         return ", ".join(words)
-
-
-def through(link: Connection, source: FloatArray) -> FloatArray:
-    """(samples, targets) that a connection makes of (samples, source neurons)."""
-    window = link.window
-    node = Conv2d(
-        name=link.name,
-        weights=link.weights,
-        stride=window.stride,
-        padding=window.padding,
-        dilation=window.dilation,
-        groups=window.groups,
-    )
-    return np.concatenate(list(_chunks(node, link, source)))
-
-
-def _chunks(node: Conv2d, link: Connection, source: FloatArray) -> Iterator[FloatArray]:
-    rows, cols, _ = link.out_shape
-    unfolded = rows * cols * link.weights[..., 0].size * link.window.groups
-    chunk = int(np.clip(UNFOLDED // max(unfolded, link.view.size), 1, CHUNK))
-    for start in range(0, len(source), chunk):
-        part = source[start : start + chunk]
-        gathered = np.where(link.view >= 0, part[:, link.view], np.float32(0))
-        yield compute(node, [gathered]).reshape(len(part), -1)
 
 
 def encoder_spikes(activation: FloatArray, neuron: Spiking, steps: int) -> Spikes:

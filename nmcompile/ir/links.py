@@ -1,0 +1,39 @@
+"""What a connection makes of the numbers that its source sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nmcompile.ir.layers import Connection
+from nmcompile.ir.nodes import Conv2d, FloatArray
+from nmcompile.ir.reference import compute
+
+#: Samples that are convolved at a time, and fewer where they unfold to more numbers than this.
+CHUNK = 256
+UNFOLDED = 1 << 25
+
+
+def through(link: Connection, source: FloatArray) -> FloatArray:
+    """(samples, targets) that a connection makes of (samples, source neurons)."""
+    window = link.window
+    node = Conv2d(
+        name=link.name,
+        weights=link.weights,
+        stride=window.stride,
+        padding=window.padding,
+        dilation=window.dilation,
+        groups=window.groups,
+    )
+    return np.concatenate(list(_chunks(node, link, source)))
+
+
+def _chunks(node: Conv2d, link: Connection, source: FloatArray) -> Iterator[FloatArray]:
+    rows, cols, _ = link.out_shape
+    unfolded = rows * cols * link.weights[..., 0].size * link.window.groups
+    chunk = int(np.clip(UNFOLDED // max(unfolded, link.view.size), 1, CHUNK))
+    for start in range(0, len(source), chunk):
+        part = source[start : start + chunk]
+        gathered = np.where(link.view >= 0, part[:, link.view], np.float32(0))
+        yield compute(node, [gathered]).reshape(len(part), -1)
