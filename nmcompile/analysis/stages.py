@@ -1,0 +1,147 @@
+"""What a network computes at each stage between the float network and the chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.analysis.registers import amplitudes, chip_rates, layer_drive, spike_weights
+from nmcompile.chip.discrete import DiscreteGraph
+from nmcompile.host.encoder import encoder_currents, encoder_spikes
+from nmcompile.ir import Network, evaluate
+from nmcompile.ir.layers import Connection, LayerGraph
+from nmcompile.ir.links import through
+from nmcompile.ir.nodes import FloatArray, Integrator, Softmax
+from nmcompile.ir.reference import compute
+
+#: Stages in order; `stage_title` puts them in words.
+FLOAT, FOLDED, WEIGHTS, CURVE, CHIP = STAGES = ("float", "folded", "weights", "curve", "chip")
+
+
+def stage_title(stage: str, bits: int = 8) -> str:
+    """A stage in a few words."""
+    return {
+        FLOAT: "float",
+        FOLDED: "folded",
+        WEIGHTS: f"{bits}-bit weights",
+        CURVE: "chip's firing curve",
+        CHIP: "chip",
+    }[stage]
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """What some samples give at one stage.
+
+    Attributes
+    ----------
+    layers : layer -> (samples, neurons) activations
+    scores : (samples, outputs) before a softmax
+    """
+
+    layers: Mapping[str, FloatArray]
+    scores: NDArray[np.float64] | FloatArray
+
+
+def float_values(network: Network, x: FloatArray, names: list[str]) -> Values:
+    """The float network itself; of `names` those that it has."""
+    last = network.outputs[0].inputs[0]
+    while isinstance(network[last], Softmax):
+        last = network[last].inputs[0]
+    kept = [name for name in names if name in network]
+    found = evaluate(network, x, keep=[last, *kept])
+    return Values(
+        {name: found[name].reshape(len(x), -1) for name in kept},
+        found[last].reshape(len(x), -1),
+    )
+
+
+def folded_values(graph: LayerGraph, x: FloatArray) -> Values:
+    """The float layers that the chip's layers stand for."""
+    values: dict[str, FloatArray] = {graph.input_name: x.reshape(len(x), -1)}
+    for layer in graph.layers:
+        links = graph.into(layer.name)
+        drive = sum((through(c, values[c.source]) for c in links), start=layer.bias)
+        values[layer.name] = compute(layer.neuron, [drive])
+    return Values(values, _scores(graph.read_layers, graph.read_weights, graph.read_bias, values))
+
+
+class ChipStages:
+    """The chip's layers in floats, with the weights, biases and thresholds of its registers.
+
+    Parameters
+    ----------
+    graph : discretised layers
+    folded : float layers of the same names, whose neurons say what an activation is
+    """
+
+    def __init__(self, graph: DiscreteGraph, folded: LayerGraph) -> None:
+        self._graph, self._folded = graph, folded
+        self._links: dict[str, list[Connection]] = {
+            layer.name: [spike_weights(link, layer) for link in graph.into(layer.name)]
+            for layer in graph.layers
+        }
+
+    def weights(self, x: FloatArray, encoder: FloatArray) -> Values:
+        """Float neurons on the chip's weights and biases, behind the encoder's exact rates.
+
+        Parameters
+        ----------
+        encoder : (samples, neurons) activations of the encoder in the folded network
+        """
+        currents = encoder_currents(self._graph.encoder, x)
+        rates = (currents / self._graph.encoder.threshold).astype(np.float32)
+        return self._run(rates, encoder_amplitude(rates, encoder), spiking=False)
+
+    def curve(self, x: FloatArray, encoder: FloatArray, steps: int) -> Values:
+        """Rates that each neuron has where its mean drive is constant, once it has settled."""
+        currents = encoder_currents(self._graph.encoder, x)
+        exact = (currents / self._graph.encoder.threshold).astype(np.float32)
+        rates = encoder_spikes(self._graph.encoder, currents, steps).mean(axis=1, dtype=np.float32)
+        return self._run(rates, encoder_amplitude(exact, encoder), spiking=True)
+
+    def _run(self, encoder_rates: FloatArray, amplitude: float, spiking: bool) -> Values:
+        graph = self._graph
+        rates = {graph.encoder.name: encoder_rates}
+        values = {graph.encoder.name: encoder_rates * np.float32(amplitude)}
+        for layer in graph.layers:
+            incoming = [(link, rates[link.source]) for link in self._links[layer.name]]
+            drive = layer_drive(layer, incoming)
+            neuron = self._folded.layer(layer.name).neuron
+            if spiking and not isinstance(neuron, Integrator):
+                rates[layer.name] = chip_rates(layer, drive)
+                values[layer.name] = rates[layer.name] * amplitudes(layer)
+            else:
+                given = (drive / layer.voltage_scale).astype(np.float32)
+                values[layer.name] = compute(neuron, [given])
+                rates[layer.name] = values[layer.name] / amplitudes(layer)
+        read = (graph.read_layers, graph.read_weights, graph.read_bias)
+        return Values(values, _scores(*read, values))
+
+
+def encoder_amplitude(rates: FloatArray, activations: FloatArray) -> float:
+    """Activation that a spike per step of the encoder stands for, by the best fit.
+
+    Parameters
+    ----------
+    rates : (samples, neurons) spikes per step; what is clipped at 1 tells nothing
+    activations : of the same shape
+    """
+    free = (rates > 0) & (rates < 1)
+    if not free.any():
+        free = rates > 0
+    power = float((rates[free].astype(np.float64) ** 2).sum())
+    return float((rates[free] * activations[free].astype(np.float64)).sum()) / power if power else 1
+
+
+def _scores(
+    layers: tuple[str, ...],
+    weights: FloatArray,
+    bias: FloatArray,
+    values: Mapping[str, FloatArray],
+) -> NDArray[np.float64]:
+    read = np.concatenate([values[name] for name in layers], axis=1).astype(np.float64)
+    return read @ weights.astype(np.float64) + bias
