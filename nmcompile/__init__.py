@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING, Any
 from nmcompile.errors import NmcompileError
 
 if TYPE_CHECKING:
-    from nmcompile.api import Emulator, Program, build, evaluate, load, targets
+    from nmcompile.api import Emulator, Program, build, diagnose, evaluate, load, targets
 
-__all__ = ["Emulator", "NmcompileError", "Program", "build", "evaluate", "load", "targets"]
+__all__ = [
+    "Emulator",
+    "NmcompileError",
+    "Program",
+    "build",
+    "diagnose",
+    "evaluate",
+    "load",
+    "targets",
+]
 __version__ = "0.1.0"
 
 

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from nmcompile.analysis.evaluation import Evaluation, evaluate_program
+from nmcompile.analysis.diagnose import diagnose_program
+from nmcompile.analysis.diagnosis import Diagnosis
+from nmcompile.analysis.evaluation import (
+    Evaluation,
+    evaluate_program,
+    float_network,
+    holds_float_network,
+)
 from nmcompile.backends.base import Backend
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
@@ -20,6 +27,7 @@ from nmcompile.frontends.python import is_nengo, is_python, read_object
 from nmcompile.hardware import HardwareModel, load_hardware, model_names, parse_target
 from nmcompile.host.data import Data, load_data
 from nmcompile.ir.nodes import FloatArray
+from nmcompile.passes.folded import folded_layers
 from nmcompile.passes.options import BuildOptions, checked_options
 from nmcompile.passes.pipeline import Watcher, compile_network
 from nmcompile.passes.remedies import remedies
@@ -27,7 +35,10 @@ from nmcompile.passes.remedies import remedies
 #: Nengo's own step, in seconds.
 NENGO_DT = 0.001
 
-__all__ = ["Emulator", "Program", "build", "evaluate", "load", "targets"]
+#: Samples that a diagnosis takes where nothing is said: enough to see what is wrong.
+DIAGNOSED = 200
+
+__all__ = ["Emulator", "Program", "build", "diagnose", "evaluate", "load", "targets"]
 
 
 def build(
@@ -172,6 +183,41 @@ def evaluate(
         backend or Emulator(),
         steps=steps,
         resume=resume,
+        progress=progress,
+    )
+
+
+def diagnose(
+    program: Program,
+    data: str | Path | Data,
+    *,
+    steps: int | None = None,
+    limit: int | None = DIAGNOSED,
+    backend: Backend | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Diagnosis:
+    """Find where a Program loses accuracy; see `analysis.diagnose.diagnose_program`.
+
+    Parameters
+    ----------
+    data : file with `x` and, if there are labels, `y`; or data already read
+    limit : use the first so many samples; None for all
+    backend : the emulator on all cores where None
+    """
+    if not isinstance(data, Data):
+        classes = program.read_out.weights.shape[1]
+        data = load_data(data, program.encoder.input_shape, labels=classes, needed=False)
+    folded = None
+    if holds_float_network(program):
+        options = program.manifest.get("options", {})
+        folded = folded_layers(float_network(program), program.encoder, options)
+    return diagnose_program(
+        program,
+        data,
+        backend or Emulator(),
+        folded,
+        steps=steps,
+        limit=limit,
         progress=progress,
     )
 

@@ -9,7 +9,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from nmcompile.backends.base import Probe
+from nmcompile.backends.base import Probe, Result, Session
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
 from nmcompile.host.decoder import decode
@@ -124,25 +124,70 @@ def choose_samples(
     return sorted((kept + firsts + others)[:count])
 
 
+def spike_counts(
+    program: Program, session: Session, x: FloatArray, steps: int, first: int = 0
+) -> Iterator[tuple[Result, dict[str, NDArray[np.int64]]]]:
+    """Run samples, as many at a time as probes have room for, and count every neuron's spikes.
+
+    Parameters
+    ----------
+    session : of the program
+    x : (samples, *input shape)
+    first : number of the first sample, on which its noise depends
+
+    Yields
+    ------
+    a result, and layer -> (samples, neurons) spikes, the encoder's first
+    """
+    names = layer_names(program)
+    probes = [Probe(name, "spikes") for name in names]
+    batch = counted_at_once(program, steps)
+    for start in range(0, len(x), batch):
+        result = session.run(x[start : start + batch], steps, probes, first + start)
+        yield result, {each.layer: result.probes[each].sum(axis=1) for each in probes}
+
+
+def counted_at_once(program: Program, steps: int) -> int:
+    """Samples whose spikes `spike_counts` probes in one run."""
+    neurons = sum(layer.neurons for layer in program.layers) + int(np.prod(program.encoder.shape))
+    return max(1, PROBE_BYTES // (neurons * steps))
+
+
+@dataclass(frozen=True)
+class Firing:
+    """When the neurons of a layer can fire.
+
+    Attributes
+    ----------
+    steps : from the first input on
+    most : spikes that the refractory period allows in these
+    """
+
+    steps: int
+    most: int
+
+
+def firing(program: Program, steps: int) -> dict[str, Firing]:
+    """The encoder and every layer that can fire, in order."""
+    found = {program.encoder.name: Firing(max(steps, 1), max(steps, 1))}
+    for layer in program.layers:
+        if program.read_out.kind == "voltage" and layer.name in program.read_out.layers:
+            continue
+        seen = max(steps - layer.depth, 1)
+        pause = int(program.cores[int(layer.core[0])].profiles.refractory[0])
+        found[layer.name] = Firing(seen, ceil(seen / pause))
+    return found
+
+
 def layer_rates(program: Program, x: FloatArray, steps: int) -> list[LayerRates]:
     """Rates of the encoder, and of every layer that can fire, on some samples."""
-    counts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in layer_names(program)}
-    for each in record(program, x, steps):
-        for name, spikes in each.spikes.items():
-            counts[name].append(spikes.sum(axis=0))
-    found = []
-    depth = {layer.name: layer.depth for layer in program.layers}
-    for name, rows in counts.items():
-        if program.read_out.kind == "voltage" and name in program.read_out.layers:
-            continue
-        seen = max(steps - depth.get(name, 0), 1)
-        pause = 1
-        if name in depth:
-            core = program.cores[int(program.layer(name).core[0])]
-            pause = int(core.profiles.refractory[0])
-        seconds = seen * program.dt_s
-        found.append(LayerRates(name, np.stack(rows) / seconds, ceil(seen / pause) / seconds))
-    return found
+    found = [counts for _, counts in spike_counts(program, Emulator().load(program), x, steps)]
+    rates = []
+    for name, each in firing(program, steps).items():
+        seconds = each.steps * program.dt_s
+        spikes = np.concatenate([counts[name] for counts in found])
+        rates.append(LayerRates(name, spikes / seconds, each.most / seconds))
+    return rates
 
 
 def layer_names(program: Program) -> list[str]:

@@ -69,6 +69,22 @@ def folded_values(graph: LayerGraph, x: FloatArray) -> Values:
     return Values(values, _scores(graph.read_layers, graph.read_weights, graph.read_bias, values))
 
 
+@dataclass(frozen=True, eq=False)
+class EncoderDrive:
+    """What the encoder makes of samples.
+
+    Attributes
+    ----------
+    currents : (samples, neurons) int64
+    rates : spikes per step that these amount to, 1 at most
+    amplitude : activation that one spike per step stands for
+    """
+
+    currents: NDArray[np.int64]
+    rates: FloatArray
+    amplitude: float
+
+
 class ChipStages:
     """The chip's layers in floats, with the weights, biases and thresholds of its registers.
 
@@ -85,23 +101,25 @@ class ChipStages:
             for layer in graph.layers
         }
 
-    def weights(self, x: FloatArray, encoder: FloatArray) -> Values:
-        """Float neurons on the chip's weights and biases, behind the encoder's exact rates.
+    def encoder(self, x: FloatArray, activations: FloatArray) -> EncoderDrive:
+        """The encoder's currents for samples, and their scale.
 
         Parameters
         ----------
-        encoder : (samples, neurons) activations of the encoder in the folded network
+        activations : (samples, neurons) of the encoder in the folded network
         """
         currents = encoder_currents(self._graph.encoder, x)
         rates = (currents / self._graph.encoder.threshold).astype(np.float32)
-        return self._run(rates, encoder_amplitude(rates, encoder), spiking=False)
+        return EncoderDrive(currents, rates, encoder_amplitude(rates, activations))
 
-    def curve(self, x: FloatArray, encoder: FloatArray, steps: int) -> Values:
+    def weights(self, drive: EncoderDrive) -> Values:
+        """Float neurons on the chip's weights and biases, behind the encoder's exact rates."""
+        return self._run(drive.rates, drive.amplitude, spiking=False)
+
+    def curve(self, drive: EncoderDrive, steps: int) -> Values:
         """Rates that each neuron has where its mean drive is constant, once it has settled."""
-        currents = encoder_currents(self._graph.encoder, x)
-        exact = (currents / self._graph.encoder.threshold).astype(np.float32)
-        rates = encoder_spikes(self._graph.encoder, currents, steps).mean(axis=1, dtype=np.float32)
-        return self._run(rates, encoder_amplitude(exact, encoder), spiking=True)
+        spikes = encoder_spikes(self._graph.encoder, drive.currents, steps)
+        return self._run(spikes.mean(axis=1, dtype=np.float32), drive.amplitude, spiking=True)
 
     def _run(self, encoder_rates: FloatArray, amplitude: float, spiking: bool) -> Values:
         graph = self._graph

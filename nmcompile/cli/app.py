@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from nmcompile import __version__
-from nmcompile.cli import build, check, evaluate, inspect, run, targets
+from nmcompile.cli import build, check, diagnose, evaluate, inspect, run, targets
 from nmcompile.cli.output import print_remedies
 from nmcompile.errors import FitError, NmcompileError, UsageError
 
@@ -27,6 +27,7 @@ app.command("check")(check.check)
 app.command("build")(build.build)
 app.command("run")(run.run)
 app.command("eval")(evaluate.evaluate)
+app.command("diagnose")(diagnose.diagnose)
 app.command("inspect")(inspect.inspect)
 app.command("targets")(targets.targets)
 

@@ -47,7 +47,13 @@ class Data:
         return Data(self.x[:count], None if self.y is None else self.y[:count], self.path)
 
 
-def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | None = None) -> Data:
+def load_data(
+    path: str | Path,
+    shape: Shape | None = None,
+    *,
+    labels: int | None = None,
+    needed: bool = True,
+) -> Data:
     """Read a data file.
 
     Parameters
@@ -55,6 +61,7 @@ def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | Non
     shape : that one sample must have
     labels : number of classes; the file must then hold `y` in 0..labels - 1. `y` is read
         only then, so that files with targets of another kind serve as inputs
+    needed : False where a file without `y` will do
 
     Raises
     ------
@@ -98,6 +105,8 @@ def load_data(path: str | Path, shape: Shape | None = None, *, labels: int | Non
         x = np.ascontiguousarray(x, np.float32)
     if not np.isfinite(x).all():
         raise DataError(f"{path}: {int((~np.isfinite(x)).sum())} values of x are NaN or infinite")
+    if not needed and "y" not in arrays:
+        labels = None
     return Data(x, _labels(path, arrays, len(x), labels), str(path))
 
 
