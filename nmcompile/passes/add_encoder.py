@@ -57,7 +57,7 @@ class AddEncoder(NetworkPass):
         return self._insert(value)
 
     def _insert(self, network: Network) -> Network:
-        source = _behind_preprocessing(network)
+        source = behind_preprocessing(network)
         shape = network.shapes[source]
         kept = evaluate(network, self.calibration, keep=[source])[source]
         on_off = self.mode == "on-off" or (self.mode == "auto" and float(kept.min()) < 0)
@@ -109,7 +109,7 @@ def _free_name(network: Network) -> str:
 
 def leading_conv(network: Network) -> str | None:
     """Name of the ReLU behind a leading 1x1 convolution, or None."""
-    name = _behind_preprocessing(network)
+    name = behind_preprocessing(network)
     readers = network.consumers[name]
     if len(readers) != 1:
         return None
@@ -121,7 +121,7 @@ def leading_conv(network: Network) -> str | None:
     return relu.name if len(behind) == 1 and isinstance(relu, ReLU) else None
 
 
-def _behind_preprocessing(network: Network) -> str:
+def behind_preprocessing(network: Network) -> str:
     """The last node of the input's rescaling and rearranging."""
     name = network.inputs[0].name
     while True:

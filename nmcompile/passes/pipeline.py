@@ -15,6 +15,7 @@ from nmcompile.chip.program import Program
 from nmcompile.errors import DataError, UsageError
 from nmcompile.hardware import Target
 from nmcompile.ir import Network
+from nmcompile.ir.layers import LayerGraph
 from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.ir.serialise import network_tensors
 from nmcompile.ir.text import table_text
@@ -135,6 +136,32 @@ def partition_network(
         if isinstance(value, Partition):
             return value
     raise AssertionError("no pass makes a partition")
+
+
+def float_layers(
+    network: Network,
+    target: Target,
+    options: BuildOptions,
+    calibration: FloatArray | None = None,
+) -> LayerGraph:
+    """The passes of `compile_network` up to the last that works with floats.
+
+    Raises
+    ------
+    NmcompileError
+        One of its kinds.
+    """
+    network = _timed(network, options)
+    data = _calibration(network, options, calibration)
+    value: Any = network
+    for step in _passes(network, target, options, data, {}, []):
+        if isinstance(step, Discretise):
+            break
+        step.requires(value)
+        value = step.run(value)
+        step.ensures(value)
+    assert isinstance(value, LayerGraph)
+    return value
 
 
 def _timed(network: Network, options: BuildOptions) -> Network:

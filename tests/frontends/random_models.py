@@ -24,6 +24,49 @@ def covering_models() -> dict[str, Callable[[], Any]]:
     }
 
 
+def model_chip_neurons() -> Any:
+    from nmcompile.training import ChipEncoder, ChipIF, ChipLIF, SoftLIF, SpikeNoise
+
+    return keras.Sequential([
+        kl.Input((9, 8, 2)),
+        ChipEncoder("on-off"),
+        kl.Conv2D(5, 3),
+        ChipIF(250.0, -0.5, tau_ref=0.001),
+        SpikeNoise(32),
+        kl.Conv2D(4, 3, strides=2),
+        ChipLIF(0.02, 0.002, 100.0, amplitude=0.01),
+        kl.Flatten(),
+        kl.Dense(12),
+        ChipIF(),
+        kl.Dense(12),
+        SoftLIF(0.01, 0.0, max_rate=200.0, smoothing=0.05),
+        kl.Dense(3),
+    ])  # fmt: skip
+
+
+def model_chip_weights() -> Any:
+    from nmcompile.training import ChipConv2D, ChipDense, ChipEncoder
+
+    return keras.Sequential([
+        kl.Input((9, 8, 2)),
+        ChipEncoder(filters=4),
+        ChipConv2D(5, 3, weight_bits=4, activation="relu"),
+        ChipConv2D(4, 3, strides=2, padding="same", kernel_initializer="ones", use_bias=False),
+        kl.ReLU(),
+        kl.Flatten(),
+        ChipDense(6, weight_bits=3, activation="relu"),
+        ChipDense(4, use_bias=False),
+    ])  # fmt: skip
+
+
+def model_chip_on() -> Any:
+    from nmcompile.training import ChipEncoder
+
+    return keras.Sequential([
+        kl.Input((5, 4, 3)), ChipEncoder("on"), kl.Conv2D(2, 3), kl.ReLU(), kl.Flatten(),
+    ])  # fmt: skip
+
+
 def model_cnn() -> Any:
     return keras.Sequential([
         kl.Input((12, 12, 1)),

@@ -10,6 +10,8 @@ from typing import Any
 from nmcompile.errors import ModelError
 
 MODEL_KINDS = ("Sequential", "Functional", "Model")
+#: Under which Keras registers the layers of `nmcompile.training`.
+OWN_PACKAGE = "nmcompile"
 #: How deep models may hold models; more is an attack on the stack.
 MAX_DEPTH = 50
 
@@ -110,6 +112,7 @@ class _Parser:
         for item in listed:
             raw = mapping(item, self._where, "a layer's configuration")
             kind = text(raw.get("class_name"), self._where, "a layer's class_name")
+            kind = kind.removeprefix(f"{OWN_PACKAGE}>")  # as .h5 files have it
             at, group = (*index, -1), ""
             # Keras counts neither operations nor the input of a Sequential as layers.
             if not _is_op(raw) and not (sequential and kind == "InputLayer" and not layers):
@@ -170,6 +173,9 @@ def _is_op(entry: Mapping[str, Any]) -> bool:
 def _custom(entry: Mapping[str, Any]) -> str:
     """Why a layer is not Keras' own; a class of the same name elsewhere may do anything."""
     module, registered = entry.get("module"), entry.get("registered_name")
+    own = registered == f"{OWN_PACKAGE}>{str(entry.get('class_name')).split('>')[-1]}"
+    if own:
+        return ""
     if isinstance(registered, str) and ">" in registered:
         return f"it is the custom class {registered}"
     known = {"keras", "tf_keras", "tensorflow"}

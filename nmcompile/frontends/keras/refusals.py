@@ -108,6 +108,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "SlicingOpLambda": ("it slices activations", "use Cropping2D"),
     "AdaptiveAveragePooling1D": ("its windows vary", "use AveragePooling1D"),
     "AdaptiveAveragePooling2D": ("its windows vary", "use AveragePooling2D"),
+    "SpikingActivation": (
+        "it has a time axis, which the chip makes itself",
+        "put its neuron (ChipIF, ChipLIF) in its place, in a model of the same layers without time",
+    ),
     "Pipeline": _CUSTOM_LOOP,
     "QuantizedDense": _QUANTISED,
 }
@@ -119,6 +123,10 @@ ACTIVATIONS = {
     "hard_sigmoid": "use ReLU with max_value=1 and train again",
     "hard_tanh": "use ReLU with max_value=1 and train again",
     "leaky_relu": _RELU,
+    **dict.fromkeys(
+        ("nmcompile>chipif", "nmcompile>chiplif", "nmcompile>softlif"),
+        "put it behind this layer, as a layer of its own",
+    ),
 }
 ANY_ACTIVATION = _RELU
 

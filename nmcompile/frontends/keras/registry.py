@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nmcompile.frontends.keras import affine, layers, moves, windows
+from nmcompile.frontends.keras import affine, layers, moves, spiking, windows
 from nmcompile.frontends.keras.builder import Parser
 
 #: Layers that only matter during training.
@@ -46,6 +46,13 @@ LAYERS: dict[str, Parser] = {
     "ZeroPadding2D": windows.border(2, "padding", 1),
     "Cropping1D": windows.border(1, "cropping", -1),
     "Cropping2D": windows.border(2, "cropping", -1),
+    "ChipIF": spiking.neuron(leaky=False),
+    "ChipLIF": spiking.neuron(leaky=True),
+    "SoftLIF": spiking.neuron(leaky=True),
+    "SpikeNoise": spiking.noise,
+    "ChipConv2D": spiking.rounded(windows.conv(2)),
+    "ChipDense": spiking.rounded(layers.dense),
+    "ChipEncoder": spiking.encoder,
 }
 
 #: Operations such as ``x + y`` that Keras writes into functional models.

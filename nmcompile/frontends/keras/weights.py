@@ -20,12 +20,14 @@ def variables(layer: Layer) -> list[tuple[str, bool]]:
     """Names of a layer's variables in Keras' order, and whether each is trainable."""
     config = layer.config
     bias = [("bias", True)] if config.get("use_bias", True) else []
-    if layer.kind in ("Dense", "Conv1D", "Conv2D"):
+    if layer.kind in ("Dense", "Conv1D", "Conv2D", "ChipConv2D", "ChipDense"):
         return [("kernel", True), *bias]
     if layer.kind in ("DepthwiseConv1D", "DepthwiseConv2D"):
         return [("depthwise_kernel", True), *bias]
     if layer.kind in ("SeparableConv1D", "SeparableConv2D"):
         return [("depthwise_kernel", True), ("pointwise_kernel", True), *bias]
+    if layer.kind == "ChipEncoder":
+        return [("kernel", True), ("bias", True)] if config.get("mode") == "learnt" else []
     if layer.kind == "BatchNormalization":
         scale = [("gamma", True)] if config.get("scale", True) else []
         center = [("beta", True)] if config.get("center", True) else []

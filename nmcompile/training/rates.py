@@ -1,0 +1,64 @@
+"""A regulariser that moves firing rates into a range."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import keras
+from keras import ops
+
+from nmcompile.errors import UsageError
+
+
+@keras.saving.register_keras_serializable("nmcompile")
+class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
+    """An `activity_regularizer` for rates: a high percentile shall lie in a range.
+
+    The penalty is ``weight * (distance / high_hz)**2``, with the distance of the percentile over a
+    batch from the range. Behind a ReLU it takes activations for rates, too: a rate in Hz is the
+    activation over `amplitude`.
+
+    Parameters
+    ----------
+    low_hz, high_hz : the range, such as 200 and 300
+    percentile : 0..100, over the batch
+    weight : of the penalty, beside the loss
+    amplitude : activation per Hz, as in the neuron; 0.001 where an activation of 1 stands for a
+        spike in every step of 1 ms
+    per : "layer" takes the percentile of all neurons together, "neuron" that of each alone and the
+        mean of their penalties
+    """
+
+    def __init__(
+        self,
+        low_hz: float,
+        high_hz: float,
+        percentile: float = 99.9,
+        weight: float = 1.0,
+        amplitude: float = 0.001,
+        per: Literal["layer", "neuron"] = "layer",
+    ) -> None:
+        if not 0 <= low_hz <= high_hz or not high_hz > 0:
+            raise UsageError(f"RateRange: {low_hz:g}..{high_hz:g} Hz is no range of rates")
+        if not 0 <= percentile <= 100:
+            raise UsageError(f"RateRange: percentile is {percentile:g}; give one in 0..100")
+        if not amplitude > 0:
+            raise UsageError(f"RateRange: amplitude is {amplitude:g}; give more than 0")
+        if per not in ("layer", "neuron"):
+            raise UsageError(f"RateRange: per is {per!r}; give 'layer' or 'neuron'")
+        self.low_hz, self.high_hz = low_hz, high_hz
+        self.percentile, self.weight = percentile, weight
+        self.amplitude, self.per = amplitude, per
+
+    def __call__(self, x: Any) -> Any:
+        """The penalty of a batch of activations."""
+        x = ops.cast(x, "float32")
+        axis = None if self.per == "layer" else 0
+        rate = ops.quantile(x, self.percentile / 100, axis=axis) / self.amplitude
+        outside = ops.relu(self.low_hz - rate) + ops.relu(rate - self.high_hz)
+        return self.weight * ops.mean(ops.square(outside / self.high_hz))
+
+    def get_config(self) -> dict[str, Any]:
+        """All parameters."""
+        names = ("low_hz", "high_hz", "percentile", "weight", "amplitude", "per")
+        return {name: getattr(self, name) for name in names}
