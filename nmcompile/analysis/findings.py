@@ -13,6 +13,8 @@ from nmcompile.chip.program import Program
 
 #: Spikes that a layer's most active neuron should fire at least in a sample.
 FEW_SPIKES = 4
+#: From this share of the possible rate on, only more steps give more spikes.
+NEAR_LIMIT = 0.75
 #: A layer with so large a share of silent neurons is dead, unless its float layer is so as well.
 DEAD, DEAD_FLOAT = 0.98, 0.9
 #: Share of neurons that saturate, or of activations that are cut, worth a word.
@@ -32,37 +34,43 @@ MOVED = 0.02
 #: Points lost that are worth a word, and samples that they must stand for.
 LOST, LOST_SAMPLES = 0.01, 2
 
+#: What to do about a stage that loses much, where no anomaly of its layers explains it.
 _STAGE_REMEDIES = {
     FOLDED: "the build changed what the network computes, a fault of nmcompile: report it",
-    WEIGHTS: "raise --weight-bits, or clip the largest weights and train on",
+    WEIGHTS: "raise --weight-bits",
     CURVE: "change --max-rate (lower where rates are near one spike a step, since they are coarse "
     "there), raise --percentile, and build without --tau-rc and --refractory",
     CHIP: "raise --steps, build with --gain-samples, or even out bursts with --synapse",
 }
-_NUMBERS = {0: "no spike", 1: "one spike", 2: "two spikes", 3: "three spikes"}
+#: Anomalies that explain what a stage loses.
+_CAUSES = {
+    FOLDED: (),
+    WEIGHTS: ("outlier-weight", "unused-bits"),
+    CURVE: ("saturated", "small-threshold"),
+    CHIP: ("dead-layer", "few-spikes", "saturated", "overflow", "deep-pipeline"),
+}
+_ALL_BITS = 8
+_NUMBERS = {1: "one spike", 2: "two spikes", 3: "three spikes"}
 
 
 def findings(found: Diagnosis, program: Program) -> tuple[Finding, ...]:
     """All anomalies of a diagnosis, the gravest first."""
-    dead = next((each for each in found.layers[1:] if _is_dead(each)), None)
-    listed = [
-        *_calibration(program),
-        *_stuck(found, program, dead),
-        *_stage(found),
-        *_pipeline(found),
-    ]
+    encoder, *layers = found.layers
+    dead = next((each for each in layers if _is_dead(each)), None)
     fast = is_fast(program.manifest.get("options", {}), program.dt_s)
+    listed = [*_pipeline(found), *_few_spikes(encoder, found), *_saturated(encoder, fast)]
     alive = True
-    for layer in found.layers:
+    for layer in layers:
+        if alive:
+            listed.extend(_few_spikes(layer, found))
         if layer is dead:
             listed.append(_dead(layer))
             alive = False
-        if alive:
-            listed.extend(_few_spikes(layer, found, on_host=layer is found.layers[0]))
-        listed.extend(_saturated(layer, fast and layer is not found.layers[0]))
+        listed.extend(_saturated(layer, fast))
         listed.extend(_registers(layer))
     listed.extend(_moving(found))
-    return tuple(listed)
+    head = [*_calibration(program), *_stuck(found, program, dead), *_stage(found, listed)]
+    return (*head, *listed)
 
 
 def is_fast(options: Mapping[str, Any], dt_s: float) -> bool:
@@ -113,7 +121,8 @@ def _stuck(found: Diagnosis, program: Program, dead: LayerDiagnosis | None) -> I
     if answers.share < STUCK or answers.share - answers.share_expected < STUCK_BEYOND:
         return
     words = (
-        f"everything is a {answers.common}: {answers.share:.1%} of the answers, where "
+        f"everything is {_article(answers.common)} {answers.common}: {answers.share:.1%} of the "
+        "answers, where "
         f"{answers.share_expected:.1%} are expected"
     )
     bias = int(np.argmax(program.read_out.bias)) == answers.common
@@ -128,23 +137,38 @@ def _stuck(found: Diagnosis, program: Program, dead: LayerDiagnosis | None) -> I
     )
 
 
-def _stage(found: Diagnosis) -> Iterator[Finding]:
-    """The stage that loses most."""
+def _article(number: int) -> str:
+    return "an" if str(number)[0] == "8" or number in (11, 18) else "a"
+
+
+def _stage(found: Diagnosis, others: list[Finding]) -> Iterator[Finding]:
+    """The stage that loses most, and which of the other anomalies explains it."""
     lossy = [stage for stage in found.stages if stage.lost is not None]
     if not lossy:
         return
     worst = max(lossy, key=_lost)
-    if _lost(worst) < max(LOST, LOST_SAMPLES / found.samples):
+    total = _quality(found.stages[0]) - _quality(found.stages[-1])
+    # What one stage loses and the next regains does no harm.
+    if min(total, _lost(worst)) < max(LOST, LOST_SAMPLES / found.samples):
         return
-    first, last = found.stages[0], found.stages[-1]
-    total = _quality(first) - _quality(last)
     what = "accuracy" if found.labels else "agreement with the float network"
+    causes = [each.where for each in others if each.kind in _CAUSES[worst.name]]
+    remedy = _STAGE_REMEDIES[worst.name]
+    if causes:
+        remedy = f"mend {causes[0]} first, see below"
+    elif worst.name == WEIGHTS and _available_bits(found) >= _ALL_BITS:
+        remedy = "train on with weights rounded to 8 bits, or clip the largest"
     yield Finding(
         "lossy-stage",
         worst.title,
         f"{100 * _lost(worst):.1f} points of {what} are lost here, {100 * total:.1f} in all",
-        _STAGE_REMEDIES.get(worst.name, ""),
+        remedy,
     )
+
+
+def _available_bits(found: Diagnosis) -> int:
+    bits = [each.available for layer in found.layers for each in layer.weights]
+    return max(bits, default=_ALL_BITS)
 
 
 def _lost(stage: StageResult) -> float:
@@ -167,14 +191,16 @@ def _pipeline(found: Diagnosis) -> Iterator[Finding]:
         )
 
 
-def _few_spikes(layer: LayerDiagnosis, found: Diagnosis, on_host: bool) -> Iterator[Finding]:
+def _few_spikes(layer: LayerDiagnosis, found: Diagnosis) -> Iterator[Finding]:
     rates = layer.rates
-    if rates is None or rates.most_spikes >= FEW_SPIKES:
+    if rates is None or not 0 < rates.most_spikes < FEW_SPIKES:
         return
     spikes = _NUMBERS[rates.most_spikes]
     remedy = "raise --max-rate or --steps"
-    if on_host:
+    if layer is found.layers[0]:
         remedy = "calibrate with data as small as these, or raise --steps"
+    elif rates.highest_hz >= NEAR_LIMIT * rates.possible_hz:
+        remedy = "raise --steps"
     yield Finding(
         "few-spikes",
         layer.layer,
@@ -189,14 +215,15 @@ def _saturated(layer: LayerDiagnosis, fast: bool) -> Iterator[Finding]:
         return
     cut = rates.beyond or 0.0
     words = []
+    on_chip = layer.threshold is not None
     # An encoder may fire in every step without loss, and only what it cuts counts.
-    if rates.saturated >= SATURATED_SHARE and layer.threshold is not None:
+    if rates.saturated >= SATURATED_SHARE and on_chip:
         words.append(f"{rates.saturated:.1%} of its neurons fire almost whenever they can")
     if cut >= SATURATED_SHARE:
         words.append(f"{cut:.1%} of its activations are larger than its highest rate stands for")
     if words:
         remedy = "calibrate with data like these, or raise --percentile"
-        if fast:
+        if fast and on_chip:
             remedy = "lower --max-rate or --rate-scale"
         yield Finding("saturated", layer.layer, " and ".join(words), remedy)
 

@@ -160,6 +160,37 @@ def draw_rates(axes: Any, rates: LayerRates, colour: str, theme: Theme) -> None:
     axes.set_ylim(bottom=0)
 
 
+def draw_activity(
+    axes: Any, spikes: NDArray[np.bool_], colour: str, dt_s: float, theme: Theme
+) -> None:
+    """Mean rate of a layer's neurons in each step, in Hz, of (steps, neurons) spikes."""
+    steps = len(spikes)
+    axes.plot(np.arange(1, steps + 1), spikes.mean(axis=1) / dt_s, color=colour, linewidth=1.6)
+    _quiet(axes, theme)
+    axes.set_xlim(1, max(steps, 2))
+    axes.set_ylim(bottom=0)
+
+
+def draw_errors(
+    axes: Any,
+    layers: Sequence[str],
+    errors: Mapping[str, Sequence[float | None]],
+    theme: Theme,
+) -> None:
+    """Relative errors of layers in percent.
+
+    Parameters
+    ----------
+    errors : colour -> error of each layer as one line, None where there is none
+    """
+    for colour, line in errors.items():
+        values = [np.nan if error is None else 100 * error for error in line]
+        axes.plot(range(len(layers)), values, color=colour, marker="o", linewidth=1.6)
+    axes.set_xticks(range(len(layers)), list(layers), rotation=0 if len(layers) <= 10 else 45)
+    _quiet(axes, theme)
+    axes.set_ylim(bottom=0)
+
+
 def draw_cores(
     axes: Any,
     uses: Mapping[str, NDArray[np.float64]],

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import io
-import re
 import warnings
-from collections.abc import Mapping, Sequence
-from math import ceil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nmcompile.analysis.evaluation import Evaluation
+from nmcompile.analysis.inline import (
+    PAGE,
+    inline,
+    input_picture,
+    raster_picture,
+    rates_picture,
+    scores_picture,
+)
 from nmcompile.analysis.pages import template
 from nmcompile.analysis.pictures import (
     PICTURED,
-    Theme,
     draw_all_cores,
-    draw_input,
-    draw_raster,
-    draw_rates,
-    draw_scores,
     layer_colours,
     new_figure,
     picture_style,
-    raster_height,
 )
 from nmcompile.analysis.resources import network_use
 from nmcompile.analysis.samples import (
     SATURATED,
-    LayerRates,
-    Recording,
     choose_samples,
     layer_names,
     layer_rates,
@@ -43,21 +40,10 @@ from nmcompile.chip.program import Program
 from nmcompile.files import write_atomically
 from nmcompile.hardware import parse_target
 from nmcompile.host.data import Data
-from nmcompile.ir.nodes import FloatArray
 from nmcompile.ir.text import shape_text
 
 #: Samples that are searched for wrong answers, and counted for rates.
 SEARCHED, COUNTED = 500, 32
-#: Stand-ins that `_inline` turns into the page's own colours, light or dark.
-PAGE = Theme("#010101", "#020202", "#030303", "#040404", "#050505")
-#: Stand-in colour -> variable of the page's style sheet.
-_VARIABLES = {
-    PAGE.ink: "var(--ink)",
-    PAGE.muted: "var(--muted)",
-    PAGE.line: "var(--line)",
-    PAGE.right: "var(--right)",
-    PAGE.wrong: "var(--wrong)",
-}
 
 
 def write_report(path: str | Path, program: Program, data: Data, evaluation: Evaluation) -> None:
@@ -100,14 +86,14 @@ def _content(program: Program, data: Data, evaluation: Evaluation) -> dict[str, 
                 "label": int(data.y[number]),
                 "answer": each.answer,
                 "right": each.answer == int(data.y[number]),
-                "image": _input_picture(data.x[number]),
-                "scores": _scores_picture(each, int(data.y[number])),
+                "image": input_picture(data.x[number]),
+                "scores": scores_picture(each, int(data.y[number])),
             }
             for number, each in zip(chosen, shown, strict=True)
         ]
         pictures = {
-            "raster": _raster_picture(shown[0], [each.layer for each in rates], colours),
-            "rates": _rates_picture(rates, colours),
+            "raster": raster_picture(shown[0], [each.layer for each in rates], colours),
+            "rates": rates_picture(rates, colours),
             "cores": _cores_picture(program, colours),
         }
     by_name = {each.layer: each for each in rates}
@@ -148,76 +134,8 @@ def _shape(program: Program, name: str) -> tuple[int, ...]:
     return encoder.shape if name == encoder.name else program.layer(name).shape
 
 
-def _input_picture(x: FloatArray) -> Any:
-    figure = new_figure(120, 120)
-    if x.ndim == 3:
-        figure.set_layout_engine("none")
-    axes = figure.add_axes((0, 0, 1, 1)) if x.ndim == 3 else figure.add_subplot()
-    draw_input(axes, x, PAGE)
-    return _inline(figure)
-
-
-def _scores_picture(recording: Recording, label: int) -> Any:
-    figure = new_figure(330, 150)
-    axes = figure.add_subplot()
-    draw_scores(axes, recording, label, PAGE)
-    axes.set_xlabel("step")
-    return _inline(figure)
-
-
-def _raster_picture(recording: Recording, names: Sequence[str], colours: Mapping[str, str]) -> Any:
-    heights = [raster_height(recording.spikes[name].shape[1]) for name in names]
-    figure = new_figure(960, sum(heights) + 14 * len(heights) + 40)
-    rows = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-    for axes, name in zip(rows[:, 0], names, strict=True):
-        spikes = recording.spikes[name]
-        count = draw_raster(axes, spikes, colours[name], PAGE)
-        share = "" if count == spikes.shape[1] else f"{count} of "
-        axes.set_ylabel(
-            f"{name}\n{share}{spikes.shape[1]:,}",
-            rotation=0,
-            ha="right",
-            va="center",
-            color=colours[name],
-        )
-    rows[-1, 0].set_xlabel("step")
-    return _inline(figure)
-
-
-def _rates_picture(rates: Sequence[LayerRates], colours: Mapping[str, str]) -> Any:
-    columns = min(4, len(rates))
-    lines = ceil(len(rates) / columns)
-    figure = new_figure(240 * columns, 150 * lines)
-    grid = figure.subplots(lines, columns, squeeze=False).reshape(-1)
-    for axes, each in zip(grid, rates, strict=False):
-        draw_rates(axes, each, colours[each.layer], PAGE)
-        axes.set_title(each.layer, color=colours[each.layer])
-        axes.set_xlabel("Hz")
-        axes.set_ylabel("% of neurons")
-    for axes in grid[len(rates) :]:
-        axes.set_axis_off()
-    return _inline(figure)
-
-
 def _cores_picture(program: Program, colours: Mapping[str, str]) -> Any:
     figure = new_figure(960, 90 * len(PICTURED) + 40)
     rows = figure.subplots(len(PICTURED), 1, sharex=True)
     draw_all_cores(rows, program, colours, PAGE)
-    return _inline(figure)
-
-
-def _inline(figure: Any) -> Any:
-    """A figure as SVG that takes its text and line colours from the page."""
-    from markupsafe import Markup
-
-    buffer = io.StringIO()
-    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
-    text = re.sub(r' id="[a-zA-Z.]+[0-9]?[a-z]*_\d+"', "", text)
-    text = re.sub(r"'[^']*'(?:, '[^']*')*(?:, sans-serif)?(?=[;\"])", "inherit", text)
-    for stand_in, variable in _VARIABLES.items():
-        text = text.replace(stand_in, variable)
-    return Markup(text)
+    return inline(figure)

@@ -51,7 +51,7 @@ class SpikeSums:
         seconds, total = window.steps * dt_s, max(self.samples * self.neurons, 1)
         return Rates(
             mean_hz=self.spikes / total / seconds,
-            highest_hz=self.most / seconds,
+            highest_hz=min(self.most, window.most) / seconds,
             possible_hz=window.most / seconds,
             most_spikes=self.most,
             silent=self.silent / total,
