@@ -186,7 +186,7 @@ def _pipeline(found: Diagnosis) -> Iterator[Finding]:
             "deep-pipeline",
             "output",
             f"the first input takes {found.depth} of {found.steps} steps to reach the read-out, "
-            f"so {left} are left to count spikes",
+            f"which leaves {left} to count spikes",
             "raise --steps",
         )
 
