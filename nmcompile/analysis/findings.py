@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,13 @@ _CAUSES = {
     CURVE: ("saturated", "small-threshold"),
     CHIP: ("dead-layer", "few-spikes", "saturated", "overflow", "deep-pipeline"),
 }
+#: What to do where the network was made in Nengo, which chooses rates and weights itself.
+_NENGO_REMEDIES = {
+    "few-spikes": "raise --steps, or max_rates in the network",
+    "dead-layer": "raise max_rates, or look at the input and the intercepts, in the network",
+    "saturated": "lower max_rates in the network",
+    "overflow": "lower max_rates or weights in the network",
+}
 _ALL_BITS = 8
 _NUMBERS = {1: "one spike", 2: "two spikes", 3: "three spikes"}
 
@@ -58,7 +66,7 @@ def findings(found: Diagnosis, program: Program) -> tuple[Finding, ...]:
     encoder, *layers = found.layers
     dead = next((each for each in layers if _is_dead(each)), None)
     fast = is_fast(program.manifest.get("options", {}), program.dt_s)
-    listed = [*_pipeline(found), *_few_spikes(encoder, found), *_saturated(encoder, fast)]
+    listed = [*_pipeline(found), *_few_spikes(encoder, found), *_saturated(encoder, False, True)]
     alive = True
     for layer in layers:
         if alive:
@@ -66,11 +74,16 @@ def findings(found: Diagnosis, program: Program) -> tuple[Finding, ...]:
         if layer is dead:
             listed.append(_dead(layer))
             alive = False
-        listed.extend(_saturated(layer, fast))
+        listed.extend(_saturated(layer, fast, False))
         listed.extend(_registers(layer))
     listed.extend(_moving(found))
     head = [*_calibration(program), *_stuck(found, program, dead), *_stage(found, listed)]
-    return (*head, *listed)
+    found_all = (*head, *listed)
+    if program.manifest.get("source", {}).get("kind") != "nengo":
+        return found_all
+    return tuple(
+        replace(each, remedy=_NENGO_REMEDIES.get(each.kind, each.remedy)) for each in found_all
+    )
 
 
 def is_fast(options: Mapping[str, Any], dt_s: float) -> bool:
@@ -209,21 +222,20 @@ def _few_spikes(layer: LayerDiagnosis, found: Diagnosis) -> Iterator[Finding]:
     )
 
 
-def _saturated(layer: LayerDiagnosis, fast: bool) -> Iterator[Finding]:
+def _saturated(layer: LayerDiagnosis, fast: bool, encoder: bool) -> Iterator[Finding]:
     rates = layer.rates
     if rates is None:
         return
     cut = rates.beyond or 0.0
     words = []
-    on_chip = layer.threshold is not None
     # An encoder may fire in every step without loss, and only what it cuts counts.
-    if rates.saturated >= SATURATED_SHARE and on_chip:
+    if rates.saturated >= SATURATED_SHARE and not encoder:
         words.append(f"{rates.saturated:.1%} of its neurons fire almost whenever they can")
     if cut >= SATURATED_SHARE:
         words.append(f"{cut:.1%} of its activations are larger than its highest rate stands for")
     if words:
         remedy = "calibrate with data like these, or raise --percentile"
-        if fast and on_chip:
+        if fast:
             remedy = "lower --max-rate or --rate-scale"
         yield Finding("saturated", layer.layer, " and ".join(words), remedy)
 

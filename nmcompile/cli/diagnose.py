@@ -90,7 +90,9 @@ def _print(found: Diagnosis, name: str) -> None:
         ],
     )
     stages = [stage for stage in found.stages if stage.name in SHOWN]
-    if any(layer.stages for layer in found.layers):
+    if len(found.stages) == 1:
+        print_note("the Program was not built from a float network, so only the chip can be shown")
+    else:
         print_table(
             "activations against float: correlation (relative error)",
             ("layer", *(stage.title for stage in stages)),

@@ -322,6 +322,8 @@ def test_a_program_without_a_float_network_shows_the_chip_alone() -> None:
         layer.rates.mean_hz for layer in known.layers
     ]
     assert all(not layer.stages and layer.threshold is None for layer in found.layers)
+    short = diagnose(bare, data, steps=5)
+    assert "in the network" in found_in(short, "few-spikes").remedy
 
 
 def test_a_program_of_an_older_version_is_refused_in_a_sentence() -> None:
