@@ -80,29 +80,38 @@ def fine_tune(
             f"{label_weight:g}, learning_rate {learning_rate:g}; give at least one epoch and "
             "sample, a share in 0..1 and a rate above 0"
         )
-    result = keras.models.clone_model(model)
-    result.set_weights(model.get_weights())
-    network = load(model).network
-    calls = build_graph(parse_model(json.loads(model.to_json()), model.name), model.name)
-    calibration = x[:CALIBRATION_SAMPLES]
-    layers = _layers(network, chosen, calibration)
-    source = _encoded_call(network, calls, layers)
-    window = _window(steps, layers)
-    teacher = Twin(model, calls, layers, source, window)
+    twin = trainable_twin(model, x, steps=steps, **options)
+    teacher = trainable_twin(model, x, steps=steps, **options)
     teacher.trainable = False
-    student = _Student(Twin(model, calls, layers, source, window), teacher, label_weight)
+    student = _Student(twin, teacher, label_weight)
     batches = _Batches(x, y, batch_size, augment, seed)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
     student.compile(
         optimizer=keras.optimizers.Adam(schedule),
         jit_compile=keras.backend.backend() != "torch",
     )
+    result = keras.models.clone_model(model)
+    result.set_weights(model.get_weights())
     for epoch in range(epochs):
         if epoch:
-            student.twin.set(_layers(load(result).network, chosen, calibration))
+            twin.set(_layers(load(result).network, chosen, x))
         student.fit(batches, epochs=epoch + 1, initial_epoch=epoch, shuffle=False, verbose=verbose)
-        student.twin.give(result)
+        twin.give(result)
     return result
+
+
+def trainable_twin(model: Any, x: FloatArray, *, steps: int = 32, **options: Any) -> Twin:
+    """A Keras model whose scores are those that the chip would give, and that can be trained.
+
+    Parameters
+    ----------
+    model, steps, options : as in `fine_tune`
+    x : (samples, *input shape) inputs, from which thresholds and amplitudes are chosen
+    """
+    network = load(model).network
+    calls = build_graph(parse_model(json.loads(model.to_json()), model.name), model.name)
+    layers = _layers(network, checked_options(steps=steps, **options), x)
+    return Twin(model, calls, layers, _encoded_call(network, calls, layers), _window(steps, layers))
 
 
 class _Student(keras.Model):  # type: ignore[misc]
@@ -179,7 +188,7 @@ def _arrays(data: Any) -> tuple[FloatArray, NDArray[np.int64]]:
 
 
 def _layers(network: Network, options: BuildOptions, calibration: FloatArray) -> LayerGraph:
-    return float_layers(network, parse_target(None), options, calibration)
+    return float_layers(network, parse_target(None), options, calibration[:CALIBRATION_SAMPLES])
 
 
 def _window(steps: int, layers: LayerGraph) -> int:

@@ -16,7 +16,7 @@ from nmcompile.chip.arithmetic import (
     mantissa_span,
     mantissa_step,
 )
-from nmcompile.frontends.keras.builder import Converter, Parser, Step, Tensor
+from nmcompile.frontends.keras.builder import Converter, Parser, Refused, Step, Tensor
 from nmcompile.frontends.keras.model import Layer, Model
 from nmcompile.frontends.keras.options import Options
 from nmcompile.frontends.keras.weights import WeightStore
@@ -123,9 +123,10 @@ def weight_grid(weight_bits: int, mode: int) -> tuple[float, int, int]:
     span = mantissa_span(weight_bits, mode)
     if not span:
         return 1.0, 0, 0
-    step = mantissa_step(weight_bits, mode) << max(0, ceil(log2(top / span)))
+    step = mantissa_step(weight_bits, mode)
+    exponent = max(0, ceil(log2(top / span)))
     low, high = mantissa_range(mode)
-    return step / top, -(-low // step), high // step
+    return (step << exponent) / top, -(-low // step), high // step
 
 
 def quantised(weights: FloatArray, weight_bits: int) -> FloatArray:
@@ -168,6 +169,11 @@ class _Rounded:
 
     def read(self, layer: Layer, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         value = self.store.read(layer, name, shape)
+        if name == "kernel" and self.weight_bits == 1 and value.min() < 0 < value.max():
+            raise Refused(
+                "its weights of 1 bit hold no positive weight beside negative ones",
+                "use weight_bits=2 or more, or a constraint that keeps one sign",
+            )
         return quantised(value, self.weight_bits) if name == "kernel" else value
 
 
