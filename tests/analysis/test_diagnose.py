@@ -397,6 +397,33 @@ def test_batch_norm_and_softmax_are_followed() -> None:
     assert evaluate(float_network(program), x)["output"].max() <= 1
 
 
+@pytest.mark.parametrize("tau_rc", [None, 0.02])
+def test_neurons_that_the_network_was_trained_with_keep_their_curve(tau_rc: float | None) -> None:
+    def spiking(network: Network) -> Network:
+        made = {
+            name: nodes.Spiking(
+                name=name,
+                inputs=network[name].inputs,
+                origin=(name,),
+                own=True,
+                threshold=2.0,
+                amplitude=2.0,
+                tau_rc_s=tau_rc,
+                refractory_s=0.001,
+            )
+            for name in ("conv", "fc")
+        }
+        return network.edit({name: (node,) for name, node in made.items()})
+
+    program, data = built(spiking)
+    found = diagnose(program, data)
+    assert found.stage(FOLDED).accuracy == 1
+    for layer in found.layers[1:]:
+        assert layer.stages[WEIGHTS].relative_error < 0.1
+        assert layer.stages[CURVE].relative_error < 0.2
+        assert layer.stages[CURVE].correlation > 0.99
+
+
 def test_likeness_is_that_of_the_whole() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 50, 7))
