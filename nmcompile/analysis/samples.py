@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from nmcompile.backends.base import Probe, Result, Session
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
-from nmcompile.host.decoder import decode
+from nmcompile.host.decoder import decode, step_weights
 from nmcompile.ir.nodes import FloatArray
 
 #: Samples that are chosen for a look, and wrong ones among them.
@@ -102,11 +103,19 @@ def record(program: Program, x: FloatArray, steps: int) -> Iterator[Recording]:
             else:
                 values = np.concatenate(
                     [probed[Probe(n, "spikes")][k] for n in read.layers], axis=1
-                ).cumsum(axis=0)
-            values = values.astype(np.int64)
-            scores = [decode(program, values[t : t + 1], t + 1)[0] for t in range(steps)]
+                ).astype(np.int64)
+            scores = [
+                decode(program, _read_until(program, values, t + 1), t + 1)[0] for t in range(steps)
+            ]
             spikes = {name: probed[Probe(name, "spikes")][k].astype(bool) for name in names}
             yield Recording(np.stack(scores), spikes)
+
+
+def _read_until(program: Program, values: NDArray[Any], steps: int) -> NDArray[np.int64]:
+    """(1, neurons) what the read-out takes after so many steps of (steps, neurons) values."""
+    if program.read_out.kind == "voltage":
+        return values[steps - 1 : steps].astype(np.int64)
+    return step_weights(program, steps)[None] @ values[:steps]
 
 
 def choose_samples(

@@ -142,6 +142,14 @@ class Compartments(Table):
 
 
 @dataclass(frozen=True, eq=False)
+class InitialVoltages(Table):
+    """Voltages that compartments begin a sample with; those that are not listed begin with 0."""
+
+    compartment: IntArray = column("uint16")
+    voltage: IntArray = column("int32")
+
+
+@dataclass(frozen=True, eq=False)
 class Blocks(Table):
     """Blocks of synaptic memory that input axons point at.
 
@@ -225,6 +233,7 @@ class Core:
     input_axons: InputAxons
     output_axons: OutputAxons
     learning: Learning = field(default_factory=Learning.empty)
+    initial_voltages: InitialVoltages = field(default_factory=InitialVoltages.empty)
     chip: int = 0
     position: int = 0
     vmin_exponent: int = 23
@@ -245,6 +254,7 @@ TABLES: dict[str, type[Table]] = {
     "input_axons": InputAxons,
     "output_axons": OutputAxons,
     "learning": Learning,
+    "initial_voltages": InitialVoltages,
 }
 #: The settings that a whole core shares.
 REGISTERS = (

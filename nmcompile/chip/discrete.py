@@ -44,6 +44,7 @@ class DiscreteLayer:
     ----------
     decay_u, decay_v, refractory, threshold_mantissa : one value for the layer
     bias_mantissa, bias_exponent : (neurons,)
+    initial_voltage : (neurons,) at which a sample begins
     vmin_exponent, vmax_exponent : voltage limits
     voltage_scale : integer voltage units per unit of activation
     amplitude : activation that one spike per step stands for
@@ -64,6 +65,7 @@ class DiscreteLayer:
     voltage_scale: float
     amplitude: float
     depth: int
+    initial_voltage: NDArray[np.int32]
     origin: tuple[str, ...] = ()
     rate: float = USUAL_RATE
 

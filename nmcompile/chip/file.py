@@ -24,7 +24,7 @@ from nmcompile.errors import NmcompileError, ProgramFileError
 from nmcompile.files import write_atomically
 from nmcompile.hardware import parse_target
 
-FORMAT = 2
+FORMAT = 3
 _KEY = "nmcompile"
 
 Tensors = dict[str, NDArray[Any]]
@@ -160,7 +160,13 @@ def _manifest(program: Program) -> dict[str, Any]:
             }
             for layer in program.layers
         ],
-        "read_out": {"kind": read.kind, "layers": read.layers},
+        "read_out": {
+            "kind": read.kind,
+            "layers": read.layers,
+            "window": read.window,
+            "synapse_s": read.synapse_s,
+            "margin": read.margin,
+        },
         "manifest": dict(program.manifest),
     }
 
@@ -267,6 +273,9 @@ def _program(manifest: Mapping[str, Any], tensors: Tensors) -> Program:
             layers=tuple(read["layers"]),
             weights=_tensor(tensors, "read_out/weights", np.float32, 2),
             bias=_tensor(tensors, "read_out/bias", np.float32, 1),
+            window=float(read["window"]),
+            synapse_s=float(read["synapse_s"]),
+            margin=float(read["margin"]),
         ),
         steps=int(manifest["steps"]),
         dt_s=float(manifest["dt_s"]),

@@ -141,12 +141,20 @@ class ReadOut:
     layers : names of the layers that are read, joined in this order
     weights : (read neurons, outputs) float32, scores per activation
     bias : (outputs,) float32
+    window : share of the steps, the last ones, in which spikes are counted, above 0 to 1
+    synapse_s : time constant in seconds of a filter that late spikes pass with more weight than
+        early ones; 0 for none
+    margin : lead of the best score over the second, as a share of the usual one, at which an
+        answer is safe before the last step; 0 where answers are given at the end
     """
 
     kind: str
     layers: tuple[str, ...]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    window: float = 1.0
+    synapse_s: float = 0.0
+    margin: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

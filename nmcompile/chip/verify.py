@@ -122,6 +122,18 @@ def _core_faults(core: Core, hardware: HardwareModel) -> Iterator[str]:
             -limits.noise_offset_max.value,
             limits.noise_offset_max.value,
         ),
+        (
+            "compartment of an initial voltage",
+            core.initial_voltages.compartment,
+            0,
+            len(comps) - 1,
+        ),
+        (
+            "initial voltage",
+            core.initial_voltages.voltage,
+            1 - (1 << arithmetic.CURRENT_BITS),
+            (1 << arithmetic.CURRENT_BITS) - 1,
+        ),
         ("noise target", np.array([core.noise_at_voltage]), 0, 1),
     ]
     sound = True
@@ -406,3 +418,10 @@ def _host_faults(program: Program) -> Iterator[str]:
         read.bias.shape != read.weights.shape[1:]
     ):
         yield f"the read-out's weights of shape {read.weights.shape} do not fit its layers"
+    for what, number, sound in (
+        ("window", read.window, 0 < read.window <= 1),
+        ("synapse", read.synapse_s, 0 <= read.synapse_s < float("inf")),
+        ("margin", read.margin, 0 <= read.margin < float("inf")),
+    ):
+        if not sound:
+            yield f"the read-out has a {what} of {number}"

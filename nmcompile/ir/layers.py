@@ -110,6 +110,8 @@ class NeuronLayer:
     place : "host_in" or "chip"
     depth : steps until its first input arrives; 0 for the encoder
     rate : mean spikes of a neuron in a step, as expected
+    initial : (neurons,) float32, voltage at which a sample begins in units of the activation, or
+        None for zero
     """
 
     name: str
@@ -120,6 +122,7 @@ class NeuronLayer:
     depth: int
     origin: tuple[str, ...] = ()
     rate: float = USUAL_RATE
+    initial: FloatArray | None = None
 
     @property
     def size(self) -> int:

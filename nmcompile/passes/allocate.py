@@ -15,6 +15,7 @@ from nmcompile.chip.core import (
     Compartments,
     Core,
     Formats,
+    InitialVoltages,
     InputAxons,
     OutputAxons,
     Profiles,
@@ -156,6 +157,8 @@ class Allocate(Pass[Partition, Allocation]):
         profiles = list(dict.fromkeys(register_rows(problem, layer)[0] for layer in layers))
         thresholds = list(dict.fromkeys(register_rows(problem, layer)[1] for layer in layers))
         tables = []
+        initial = []
+        first_seat = 0
         for name, piece in pieces:
             layer, cut = problem.layers[name], value.choice.cuts[name]
             order, edges = members[name]
@@ -172,6 +175,12 @@ class Allocate(Pass[Partition, Allocation]):
                 # A compartment of the halo is no neuron of the network.
                 "neuron": np.full(size, first_neuron[""]),
             }
+            voltage = layer.initial_voltage[here]
+            listed = np.flatnonzero(voltage)
+            initial.append(
+                InitialVoltages.of(compartment=first_seat + seat[listed], voltage=voltage[listed])
+            )
+            first_seat += size
             columns["bias_mantissa"][seat] = layer.bias_mantissa[here]
             columns["bias_exponent"][seat] = layer.bias_exponent[here]
             columns["population"][seat] = cut.maps[2][here] + first_population[name][piece]
@@ -184,6 +193,7 @@ class Allocate(Pass[Partition, Allocation]):
             profiles=Profiles.from_rows(profiles),
             thresholds=Thresholds.of(mantissa=thresholds),
             compartments=Compartments.join(tables),
+            initial_voltages=InitialVoltages.join(initial),
             vmin_exponent=first.vmin_exponent,
             vmax_exponent=first.vmax_exponent,
         )

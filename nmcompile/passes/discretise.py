@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.chip.arithmetic import (
+    CURRENT_BITS,
     DECAY_BITS,
     EXCITATORY,
     INHIBITORY,
@@ -30,6 +31,7 @@ from nmcompile.passes.encode import discrete_encoder
 
 #: Mean loss per step of a decay that rounds toward zero (nengo-loihi discretize.py).
 ROUNDING_LOSS = 0.494
+VOLTAGE_MAX = (1 << CURRENT_BITS) - 1
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,7 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
         layers: list[DiscreteLayer] = []
         connections: list[DiscreteConnection] = []
         for layer in value.on_chip():
-            incoming = [_per_spike(value, link) for link in value.into(layer.name)]
-            made, links = self._layer(value, layer, incoming)
+            made, links = self.layer(value, layer)
             layers.append(made)
             connections.extend(links)
         integrates = isinstance(value.layer(value.read_layers[0]).neuron, Integrator)
@@ -78,9 +79,11 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             encoder_rate=[layer for layer in value.layers if layer.place == "host_in"][-1].rate,
         )
 
-    def _layer(
-        self, graph: LayerGraph, layer: NeuronLayer, incoming: list[Connection]
+    def layer(
+        self, graph: LayerGraph, layer: NeuronLayer
     ) -> tuple[DiscreteLayer, list[DiscreteConnection]]:
+        """One layer of the graph and the connections into it, in integers."""
+        incoming = [_per_spike(graph, link) for link in graph.into(layer.name)]
         registers = self.hardware.compartment
         neuron = layer.neuron
         assert not isinstance(neuron, ReLU)
@@ -102,6 +105,10 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
         else:
             threshold = max(1, round(neuron.threshold * scale / threshold_unit))
         mantissa, exponent = bias_registers(layer.bias.astype(np.float64) * scale, self.hardware)
+        initial = np.zeros(layer.size, np.int32)
+        if layer.initial is not None:
+            wanted = np.rint(layer.initial.astype(np.float64) * scale)
+            initial = np.clip(wanted, -VOLTAGE_MAX, threshold * threshold_unit).astype(np.int32)
         made = DiscreteLayer(
             name=layer.name,
             shape=layer.shape,
@@ -113,6 +120,7 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             bias_exponent=exponent,
             vmin_exponent=registers.vmin_exponent_max.value,
             vmax_exponent=registers.vmax_exponent_max.value,
+            initial_voltage=initial,
             voltage_scale=scale,
             amplitude=neuron.amplitude if isinstance(neuron, Spiking) else 1.0,
             depth=layer.depth,

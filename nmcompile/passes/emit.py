@@ -12,6 +12,7 @@ from nmcompile.chip.verify import verify_program
 from nmcompile.errors import CompileError
 from nmcompile.hardware import HardwareModel
 from nmcompile.passes.base import Pass
+from nmcompile.passes.options import BuildOptions
 from nmcompile.passes.place import Placement
 
 
@@ -21,23 +22,24 @@ class Emit(Pass[Placement, Program]):
 
     Attributes
     ----------
-    steps : per sample
+    options : of the build: steps per sample, and how the read-out counts
     manifest, attachments : travel along in the Program
     """
 
     name: ClassVar[str] = "emit"
     purpose: ClassVar[str] = "put cores, encoder and read-out together"
 
-    steps: int
+    options: BuildOptions
     manifest: Mapping[str, Any]
     attachments: Mapping[str, Any]
 
     def run(self, value: Placement) -> Program:
         graph = value.allocation.partition.graph
         deepest = max(layer.depth for layer in graph.layers if layer.name in graph.read_layers)
-        if self.steps <= deepest:
+        steps = self.options.steps
+        if steps <= deepest:
             raise CompileError(
-                f"--steps {self.steps}: the first input takes {deepest} steps to reach the "
+                f"--steps {steps}: the first input takes {deepest} steps to reach the "
                 f"read-out, so nothing would arrive; use {deepest + 1} or more, better 32"
             )
         structure, tensors = discrete_tensors(graph)
@@ -52,8 +54,10 @@ class Emit(Pass[Placement, Program]):
                 layers=graph.read_layers,
                 weights=graph.read_weights,
                 bias=graph.read_bias,
+                window=self.options.window,
+                synapse_s=self.options.read_synapse,
             ),
-            steps=self.steps,
+            steps=steps,
             dt_s=graph.dt_s,
             manifest={**self.manifest, "mapping": value.summary(), KEY: structure},
             attachments={**self.attachments, **tensors},

@@ -49,7 +49,15 @@ class BuildOptions(BaseModel):
     readout : where the last linear layer runs
     percentile : of a layer's activations on calibration data, taken for the largest
     threshold_gain : factor on thresholds, makes up for the overshoot that a hard reset loses
-    gain_samples : calibration samples for correcting amplitudes; 0 leaves them as they are
+    gain_samples : calibration samples on which layers are run as the chip will, to correct what
+        they lose; 0 leaves everything as it is
+    gain : whether the spikes of each layer, or of each channel, get an amplitude by that
+    correct_bias : whether mean errors of channels go into the biases behind
+    threshold_factors : factors on thresholds, of which the best for each layer is taken
+    initial_voltage : where samples begin: at zero, or with what takes back the steps in which a
+        bias acts before any input
+    window : share of the steps, the last ones, in which the read-out counts spikes
+    read_synapse : time constant in seconds of the read-out's filter
     weight_bits : bits per weight
     optimise : what the mapper makes small first
     seed : of synthetic calibration data, and of the search for places
@@ -67,6 +75,12 @@ class BuildOptions(BaseModel):
     percentile: float = Field(default=99.0, gt=50, le=100)
     threshold_gain: float = Field(default=0.9, gt=0, le=2)
     gain_samples: int = Field(default=64, ge=0, le=10_000)
+    gain: Literal["none", "layer", "channel"] = "channel"
+    correct_bias: bool = True
+    threshold_factors: tuple[float, ...] = (1.0,)
+    initial_voltage: Literal["zero", "aligned"] = "aligned"
+    window: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    read_synapse: float = Field(default=0.0, ge=0, le=1e4, allow_inf_nan=False)
     weight_bits: Literal[1, 2, 3, 4, 5, 6, 8] = 8
     optimise: Goal = "cores"
     seed: int = Field(default=0, ge=0)

@@ -22,7 +22,7 @@ from nmcompile.ir.text import table_text
 from nmcompile.passes.add_encoder import AddEncoder
 from nmcompile.passes.allocate import Allocate
 from nmcompile.passes.base import NmcompileWarning, Pass
-from nmcompile.passes.calibrate_gain import CalibrateGain
+from nmcompile.passes.calibrate import Calibrate
 from nmcompile.passes.connect import Connect
 from nmcompile.passes.discretise import Discretise
 from nmcompile.passes.emit import Emit, Verify
@@ -194,20 +194,21 @@ def _passes(
     yield Spike(options)
     yield ScaleRates(options, data)
     yield Connect()
-    yield CalibrateGain(data, options.steps, options.gain_samples)
-    yield Discretise(
+    discretise = Discretise(
         hardware=hardware,
         weight_bits=options.weight_bits,
         steps=options.steps,
         input_range=(float(data.min()), float(data.max())),
     )
+    yield Calibrate(data, options, discretise)
+    yield discretise
     yield PartitionLayers(hardware, options.optimise, target.board)
     yield Allocate(hardware)
     yield Place(target, options.seed)
     structure, tensors = network_tensors(network)
     log = [{"name": record.name, "changes": record.changes} for record in records]
     yield Emit(
-        steps=options.steps,
+        options=options,
         manifest={**manifest, "passes": log, "float_network": structure},
         attachments=tensors,
     )

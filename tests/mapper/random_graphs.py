@@ -111,6 +111,7 @@ class Dice:
             threshold_mantissa=self.below(300, 303),
             bias_mantissa=np.full(size, 40, np.int16),
             bias_exponent=np.full(size, 5, np.uint8),
+            initial_voltage=np.zeros(size, np.int32),
             vmin_exponent=23,
             vmax_exponent=int(self.rng.choice([7, 7, 6])),
             voltage_scale=1.0,

@@ -16,6 +16,7 @@ from nmcompile.mapper.pieces import measure
 from nmcompile.mapper.problem import Problem
 from nmcompile.passes.allocate import Allocate
 from nmcompile.passes.emit import Emit
+from nmcompile.passes.options import checked_options
 from nmcompile.passes.partition import Partition
 from nmcompile.passes.place import Place
 from tests.mapper.random_mapping import random_mapping
@@ -89,7 +90,7 @@ def test_expected_messages_are_those_of_the_axons(seed: int) -> None:
     partition = random_partition(seed, hardware, seed)
     allocation = Allocate(hardware).run(partition)
     found = core_traffic(partition.problem, partition.choice, partition.packing)
-    program = Emit(steps=32, manifest={}, attachments={}).run(
+    program = Emit(options=checked_options(steps=32), manifest={}, attachments={}).run(
         Place(parse_target(BOARDS["loihi1"])).run(allocation)
     )
     rate = {layer.name: layer.rate for layer in partition.graph.layers}

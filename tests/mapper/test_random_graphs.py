@@ -13,6 +13,7 @@ from nmcompile.mapper.pieces import measure
 from nmcompile.mapper.problem import Problem
 from nmcompile.passes.allocate import Allocate
 from nmcompile.passes.emit import Emit, Verify
+from nmcompile.passes.options import checked_options
 from nmcompile.passes.partition import Partition, PartitionLayers
 from nmcompile.passes.place import Place
 from tests.mapper.random_graphs import random_chip, random_graph
@@ -34,7 +35,9 @@ def assert_sound(partition: Partition) -> None:
     assert_partition_holds(partition)
     target = Target(hardware=hardware, board=hardware.largest_board)
     placed = Place(target).run(Allocate(hardware).run(partition))
-    Verify(hardware).run(Emit(steps=8, manifest={}, attachments={}).run(placed))
+    Verify(hardware).run(
+        Emit(options=checked_options(steps=8), manifest={}, attachments={}).run(placed)
+    )
     problem = partition.problem
     for resource, least in network_bound(problem).least.items():
         assert sum(getattr(bill, resource) for bill in partition.bills) >= least - 1e-6

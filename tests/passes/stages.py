@@ -14,6 +14,7 @@ from nmcompile.ir import Network
 from nmcompile.ir.layers import LayerGraph
 from nmcompile.passes.add_encoder import AddEncoder
 from nmcompile.passes.base import NmcompileWarning
+from nmcompile.passes.calibrate import Calibrate
 from nmcompile.passes.connect import Connect
 from nmcompile.passes.discretise import Discretise
 from nmcompile.passes.fold_affine import FoldAffine
@@ -79,6 +80,15 @@ class Stages:
     @property
     def layers(self) -> LayerGraph:
         return Connect().run(self.scaled)
+
+    @property
+    def discretise(self) -> Discretise:
+        bounds = (float(self.x.min()), float(self.x.max()))
+        return Discretise(LOIHI1, self.options.weight_bits, self.options.steps, bounds)
+
+    @property
+    def calibrated(self) -> LayerGraph:
+        return Calibrate(self.x, self.options, self.discretise).run(self.layers)
 
     @property
     def discrete(self) -> DiscreteGraph:

@@ -21,6 +21,7 @@ from nmcompile.passes.allocate import Allocate
 from nmcompile.passes.base import NmcompileWarning
 from nmcompile.passes.discretise import current_decay, current_gain
 from nmcompile.passes.emit import Emit
+from nmcompile.passes.options import checked_options
 from nmcompile.passes.partition import PartitionLayers
 from nmcompile.passes.place import Place
 from tests.golden import assert_golden
@@ -218,7 +219,7 @@ def test_spikes_do_not_depend_on_the_partition(seed: int) -> None:
 def program_of(graph: DiscreteGraph, hardware: HardwareModel = LOIHI1) -> Program:
     partition = PartitionLayers(hardware).run(graph)
     placement = Place(parse_target("loihi1:pohoiki-springs")).run(Allocate(hardware).run(partition))
-    return Emit(steps=32, manifest={}, attachments={}).run(placement)
+    return Emit(options=checked_options(steps=32), manifest={}, attachments={}).run(placement)
 
 
 def test_partition() -> None:

@@ -255,6 +255,7 @@ def _layer(name: str, grid: tuple[int, int, int], depth: int) -> DiscreteLayer:
         threshold_mantissa=300,
         bias_mantissa=np.broadcast_to(np.int16(40), size),
         bias_exponent=np.broadcast_to(np.uint8(5), size),
+        initial_voltage=np.broadcast_to(np.int32(0), size),
         vmin_exponent=23,
         vmax_exponent=7,
         voltage_scale=1.0,

@@ -269,6 +269,7 @@ def reservoir(neurons: int = 10_000, share: float = 0.01, seed: int = 0) -> Disc
         threshold_mantissa=400,
         bias_mantissa=rng.integers(0, 60, neurons).astype(np.int16),
         bias_exponent=np.full(neurons, 5, np.uint8),
+        initial_voltage=np.zeros(neurons, np.int32),
         vmin_exponent=23,
         vmax_exponent=7,
         voltage_scale=1.0,

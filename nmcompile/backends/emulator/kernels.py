@@ -62,14 +62,14 @@ def _aligned_zeros(size: int, like: np.ndarray) -> np.ndarray:
 
 @njit(cache=True)
 def fresh_state(lowered: Lowered, encoder_neurons: int) -> State:
-    """Everything at zero."""
+    """Everything at zero but the voltages, which begin as the Program says."""
     size = len(lowered.bias)
     noisy = size if lowered.fine or lowered.segments[:, Column.NOISE].any() else 0
     # Whole words of flags, so that those without a spike are skipped eight at a time.
     flags = (max(size, encoder_neurons) + 7) // 8 * 8
     return State(
         np.zeros(size, np.int32),
-        np.zeros(size, np.int32),
+        lowered.initial.copy(),
         np.zeros(size, np.int32),
         _aligned_zeros((lowered.max_delay + 1) * size + RUN_LANES, lowered.accumulator),
         np.zeros(noisy, np.int32),
@@ -80,10 +80,10 @@ def fresh_state(lowered: Lowered, encoder_neurons: int) -> State:
 
 
 @njit(cache=True)
-def _clear(state: State) -> None:
-    """Everything at zero again."""
+def _clear(lowered: Lowered, state: State) -> None:
+    """Everything as in the beginning again."""
     state.u[:] = 0
-    state.v[:] = 0
+    state.v[:] = lowered.initial
     state.refractory[:] = 0
     state.accumulators[:] = 0
 
@@ -278,6 +278,7 @@ def run_samples(
     steps: int,
     read: np.ndarray,
     reads_voltage: bool,
+    step_weights: np.ndarray,
     seeds: np.ndarray,
     values: np.ndarray,
     host_spikes: np.ndarray,
@@ -296,8 +297,9 @@ def run_samples(
     currents : (samples, encoder neurons) int64
     read : (read compartments,) int64, ascending
     reads_voltage : whether their final voltage is read, or else their spikes
+    step_weights : (steps,) int64, what a spike counts in each step
     seeds : (samples,) int64, of the noise
-    values : (samples, read compartments) int32, what is read; filled in
+    values : (samples, read compartments) int64, what is read; filled in
     host_spikes : (samples,) int64, spikes of the encoder; filled in
     layer_spikes : (samples, layers + 1) int64; filled in
     events : (samples,) int64; filled in
@@ -316,7 +318,7 @@ def run_samples(
         active = np.flatnonzero(currents[s])
         drive = currents[s][active]
         encoder_v = np.full(len(active), encoder_threshold // 2, np.int64)
-        _clear(state)
+        _clear(lowered, state)
         for step in range(steps):
             n_fired, added = _step(
                 lowered, state, step, seeds[s], no_draws, layer_spikes[s], overflows[s]
@@ -325,7 +327,7 @@ def run_samples(
             for i in range(n_fired):
                 k = place[state.fired[i]]
                 if k >= 0:
-                    values[s, k] += 1
+                    values[s, k] += step_weights[step]
             _record(
                 state, n_fired, probed, probe_spikes[s, step], probe_u[s, step], probe_v[s, step]
             )

@@ -52,7 +52,9 @@ class Column(IntEnum):
 
 
 class Lowered(NamedTuple):
-    """A Program as flat arrays; `bias` and `neuron` have one entry a compartment.
+    """A Program as flat arrays; `bias`, `initial` and `neuron` have one entry a compartment.
+
+    `initial` holds the voltages that a sample begins with.
 
     `segments` has a row (see `Column`) for consecutive compartments of a layer with equal
     registers; the layer is an index into the Program's layers, or their number for compartments
@@ -72,6 +74,7 @@ class Lowered(NamedTuple):
     weights: NDArray[Any]
     short_run: int
     bias: NDArray[np.int32]
+    initial: NDArray[np.int32]
     neuron: NDArray[np.int64]
     accumulator: NDArray[Any]
     max_delay: int
@@ -166,6 +169,10 @@ def lower_with_learning(
             for core in cores
         ]
     )
+    initial = np.zeros(len(place), np.int32)
+    for core, offset in zip(cores, offsets.tolist(), strict=False):
+        table = core.initial_voltages
+        initial[place[offset + table.compartment.astype(np.int64)]] = table.voltage
     largest = _largest_inputs(fanouts, weights, len(place))
     narrow = once and not rows.places and not fine and int(largest.max(initial=0)) <= 0x7FFF
     lowered = Lowered(
@@ -175,6 +182,7 @@ def lower_with_learning(
         weights=weights,
         short_run=short_run,
         bias=bias,
+        initial=initial,
         neuron=neuron,
         accumulator=np.zeros(0, np.int16 if narrow else np.int32),
         max_delay=int(max(each.runs[:, 3].max(initial=0) for each in fanouts)),

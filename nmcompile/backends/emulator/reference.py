@@ -73,6 +73,14 @@ class CoreState:
     )
 
 
+def _initial_states(core: Core) -> list[CompartmentState]:
+    states = [CompartmentState() for _ in range(len(core.compartments))]
+    table = core.initial_voltages
+    for compartment, voltage in zip(table.compartment, table.voltage, strict=True):
+        states[compartment].v = int(voltage)
+    return states
+
+
 class ReferenceChip:
     """All cores of a Program and its encoder, for one sample.
 
@@ -96,7 +104,7 @@ class ReferenceChip:
         self.events = 0
         self.cores = [
             CoreState(
-                [CompartmentState() for _ in range(len(core.compartments))],
+                _initial_states(core),
                 core.synapses.mantissa.tolist(),
                 {
                     block: TraceState(_source(program, number, block))

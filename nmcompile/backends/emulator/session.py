@@ -18,7 +18,7 @@ from nmcompile.backends.emulator.compiled import kernel
 from nmcompile.backends.emulator.lower import layer_compartments, lower
 from nmcompile.chip.program import INPUT_LIMIT, Program
 from nmcompile.errors import UsageError
-from nmcompile.host.decoder import decode
+from nmcompile.host.decoder import decode, step_weights
 from nmcompile.host.encoder import encoder_currents, encoder_spikes
 from nmcompile.ir.nodes import FloatArray
 
@@ -72,7 +72,7 @@ class EmulatorSession:
     @property
     def batch(self) -> int:
         """Samples that one kernel call takes."""
-        per_sample = 4 * len(self._read) + 8 * len(self._lowered.host_fanout.spans)
+        per_sample = 8 * len(self._read) + 8 * len(self._lowered.host_fanout.spans)
         return int(np.clip(BATCH_BYTES // max(per_sample, 1), 1, 1024))
 
     def run(
@@ -119,7 +119,8 @@ class EmulatorSession:
         run_samples = kernel(kernels, "run_samples")
         program = self.program
         samples, layers = len(inputs), len(program.layers)
-        values = np.zeros((samples, len(self._read)), np.int32)
+        values = np.zeros((samples, len(self._read)), np.int64)
+        counted = step_weights(program, steps)
         host_spikes = np.zeros(samples, np.int64)
         layer_spikes = np.zeros((samples, layers + 1), np.int64)
         events = np.zeros(samples, np.int64)
@@ -140,6 +141,7 @@ class EmulatorSession:
                     steps,
                     self._read,
                     program.read_out.kind == "voltage",
+                    counted,
                     *(array[part] for array in per_sample),
                     wanted.compartments,
                     *(array[part] for array in record),
@@ -155,7 +157,7 @@ class EmulatorSession:
         spikes = {program.encoder.name: host_spikes}
         spikes.update({layer.name: layer_spikes[:, k] for k, layer in enumerate(program.layers)})
         return Result(
-            scores=decode(program, values[:, self._order].astype(np.int64), steps),
+            scores=decode(program, values[:, self._order], steps),
             spikes=spikes,
             synaptic_events=events,
             overflows={

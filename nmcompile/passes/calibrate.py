@@ -1,0 +1,213 @@
+"""Choose thresholds and what spikes stand for by what neurons with a hard reset really do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.chip.discrete import DiscreteConnection, DiscreteLayer
+from nmcompile.host.encoder import encoder_currents, encoder_spikes
+from nmcompile.ir.layers import LayerGraph, NeuronLayer
+from nmcompile.ir.links import through
+from nmcompile.ir.nodes import FloatArray, Spiking
+from nmcompile.ir.reference import compute
+from nmcompile.passes.base import Pass
+from nmcompile.passes.channels import scale_outputs, shared_weights
+from nmcompile.passes.discretise import Discretise
+from nmcompile.passes.encode import discrete_encoder
+from nmcompile.passes.options import BuildOptions
+from nmcompile.passes.simulate import Spikes, layer_spikes
+
+#: A correction beyond this factor says that calibration saw too little; it is cut off there.
+LARGEST_CORRECTION = 2.0
+#: Sum of squared rates at which a channel's own gain and its layer's count the same.
+RIDGE = 1.0
+#: Samples on which thresholds are compared.
+SEARCH_SAMPLES = 16
+#: Spikes that are kept at a time, one byte each; fewer samples are simulated where they exceed it.
+MOST_SPIKES = 1 << 28
+#: Multiply-accumulates worth spending, about a minute; some samples are simulated at any price.
+MOST_MACS = 1 << 37
+LEAST_SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Calibrate(Pass[LayerGraph, LayerGraph]):
+    """Reads layers, connections and samples; changes thresholds, amplitudes, biases and weights.
+
+    Overshoot that a hard reset throws away makes rates too low, and each layer adds its share.
+    So the layers are run one after the other, as the chip will run them, each on the spikes of
+    those before it, and what comes behind is corrected by what they do:
+
+    - a layer begins a sample with a voltage that takes back what its bias adds before the first
+      input comes;
+    - its threshold is the one of several whose spikes fit the float activations best;
+    - a spike of a channel stands for the activation that fits best: the sum of rate times
+      activation over the sum of squared rates. The mean for the layer becomes its amplitude, the
+      channels' differences go into the weights behind;
+    - what then remains of a channel's mean error goes into the biases behind.
+
+    All of this ends in static numbers of the Program. A layer's mean rate tells the mapper which
+    cores will talk much to each other.
+
+    Attributes
+    ----------
+    samples : (samples, *input shape) float32; the first `options.gain_samples` are used
+    options : steps per sample, and which of the corrections to make
+    discretise : makes the integers of a layer
+    """
+
+    name: ClassVar[str] = "calibrate"
+    purpose: ClassVar[str] = "correct thresholds, amplitudes and biases by what the chip does"
+
+    samples: FloatArray
+    options: BuildOptions
+    discretise: Discretise
+
+    def run(self, value: LayerGraph) -> LayerGraph:
+        x = self._affordable(value)
+        if not len(x):
+            return value
+        graph = value
+        floats: dict[str, FloatArray] = {value.input_name: x.reshape(len(x), -1)}
+        spikes: dict[str, Spikes] = {}
+        for original in value.layers:
+            links = value.into(original.name)
+            drive = sum((through(c, floats[c.source]) for c in links), start=original.bias)
+            wanted = floats[original.name] = compute(original.neuron, [drive])
+            layer = graph.layer(original.name)
+            if not isinstance(layer.neuron, Spiking):
+                continue
+            if layer.place == "host_in":
+                encoder = discrete_encoder(graph, self.discretise.input_range)
+                currents = encoder_currents(encoder, x)
+                sent = spikes[layer.name] = encoder_spikes(encoder, currents, self.options.steps)
+                graph = _with(graph, replace(layer, rate=float(sent.mean())))
+                continue
+            if self.options.initial_voltage == "aligned":
+                layer = replace(layer, initial=-layer.depth * layer.bias)
+            layer, made, incoming = self._best_threshold(graph, layer, spikes, wanted)
+            sent = spikes[layer.name] = layer_spikes(made, incoming, spikes)
+            graph = self._corrected(graph, layer, sent, wanted)
+            for name in [*spikes]:
+                if all(link.target in spikes for link in value.connections if link.source == name):
+                    spikes[name] = sent[:0]
+        return graph
+
+    def _affordable(self, graph: LayerGraph) -> FloatArray:
+        """As many samples as time and memory allow."""
+        spiking = [layer.size for layer in graph.layers if isinstance(layer.neuron, Spiking)]
+        macs = sum(prod(link.out_shape[:2]) * link.weights.size for link in graph.connections)
+        affordable = max(LEAST_SAMPLES, MOST_MACS // (self.options.steps * max(macs, 1)))
+        room = MOST_SPIKES // (self.options.steps * sum(spiking))
+        return self.samples[: min(self.options.gain_samples, affordable, room)]
+
+    def _best_threshold(
+        self,
+        graph: LayerGraph,
+        layer: NeuronLayer,
+        sent: dict[str, Spikes],
+        wanted: FloatArray,
+    ) -> tuple[NeuronLayer, DiscreteLayer, list[DiscreteConnection]]:
+        """The layer with the threshold, of those to be tried, that serves best; and discretised."""
+        neuron = layer.neuron
+        assert isinstance(neuron, Spiking)
+        factors: Iterable[float] = (1.0,) if neuron.own else self.options.threshold_factors
+        best, least = None, np.inf
+        few = {name: each[:SEARCH_SAMPLES] for name, each in sent.items()}
+        for factor in factors:
+            tried = replace(layer, neuron=replace(neuron, threshold=neuron.threshold * factor))
+            made = self.discretise.layer(_with(graph, tried), tried)
+            error = 0.0
+            if len(self.options.threshold_factors) > 1:
+                rate = self._rate(layer, layer_spikes(*made, few))
+                target = wanted[: len(rate)]
+                error = float(((rate * _best_gain(rate, target) - target) ** 2).sum())
+            if best is None or error < least:
+                best, least = (tried, *made), error
+        assert best is not None
+        return best
+
+    def _rate(self, layer: NeuronLayer, spikes: Spikes) -> FloatArray:
+        """(samples, neurons) spikes per step in which the layer has seen its input."""
+        seen = max(self.options.steps - layer.depth, 1)
+        return (spikes.sum(axis=1) / np.float32(seen)).astype(np.float32)
+
+    def _corrected(
+        self, graph: LayerGraph, layer: NeuronLayer, spikes: Spikes, wanted: FloatArray
+    ) -> LayerGraph:
+        """The graph in which what reads a layer takes its spikes for what they stand for."""
+        neuron = layer.neuron
+        assert isinstance(neuron, Spiking)
+        rate = self._rate(layer, spikes)
+        layer = replace(layer, rate=float(spikes.mean()))
+        if self.options.gain == "none":
+            return _with(graph, layer)
+        amplitude = float(_limited(_best_gain(rate, wanted), neuron.amplitude))
+        layer = replace(layer, neuron=replace(neuron, amplitude=amplitude))
+        graph = _with(graph, layer)
+        gain = np.full(layer.size, amplitude, np.float32)
+        if self.options.gain == "channel":
+            group = shared_weights(graph, layer.name)
+            product = _by_group(group, (rate * wanted).sum(axis=0)) + RIDGE * amplitude
+            power = _by_group(group, (rate**2).sum(axis=0)) + RIDGE
+            gain = _limited(product / power, amplitude).astype(np.float32)[group]
+            graph = scale_outputs(graph, layer.name, gain / np.float32(amplitude))
+        if self.options.correct_bias:
+            channels = layer.shape[-1]
+            error = (wanted - rate * gain).reshape(-1, channels).mean(axis=0)
+            graph = _with_mean(graph, layer, np.tile(error, layer.size // channels))
+        return graph
+
+    def changes(self, before: LayerGraph, after: LayerGraph) -> str:
+        words = []
+        for old, new in zip(before.layers, after.layers, strict=True):
+            if old.place == "chip" and isinstance(old.neuron, Spiking):
+                assert isinstance(new.neuron, Spiking)
+                spike = new.neuron.amplitude / old.neuron.amplitude
+                threshold = new.neuron.threshold / old.neuron.threshold
+                words.append(f"{old.name} spike x{spike:.3f} threshold x{threshold:.2f}")
+        return ", ".join(words)
+
+
+def _with(graph: LayerGraph, layer: NeuronLayer) -> LayerGraph:
+    """The graph with another layer in place of that of the same name."""
+    layers = tuple(layer if each.name == layer.name else each for each in graph.layers)
+    return replace(graph, layers=layers)
+
+
+def _with_mean(graph: LayerGraph, source: NeuronLayer, added: FloatArray) -> LayerGraph:
+    """The graph in which what reads a layer takes its neurons for so much more."""
+    for link in graph.connections:
+        if link.source == source.name:
+            target = graph.layer(link.target)
+            graph = _with(graph, replace(target, bias=target.bias + through(link, added[None])[0]))
+    if source.name in graph.read_layers:
+        alone = [
+            added if name == source.name else np.zeros(graph.layer(name).size, np.float32)
+            for name in graph.read_layers
+        ]
+        graph = replace(
+            graph, read_bias=graph.read_bias + np.concatenate(alone) @ graph.read_weights
+        )
+    return graph
+
+
+def _best_gain(rate: FloatArray, wanted: FloatArray) -> float:
+    power = float((rate.astype(np.float64) ** 2).sum())
+    return float((rate.astype(np.float64) * wanted).sum()) / power if power else 0.0
+
+
+def _limited(gain: NDArray[np.float64] | float, usual: float) -> NDArray[np.float64]:
+    low, high = usual / LARGEST_CORRECTION, usual * LARGEST_CORRECTION
+    return np.clip(np.asarray(gain, np.float64), low, high)
+
+
+def _by_group(group: NDArray[np.int64], values: FloatArray) -> NDArray[np.float64]:
+    """(groups,) sums of (neurons,) values."""
+    return np.bincount(group, weights=values).astype(np.float64)
