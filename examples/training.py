@@ -46,7 +46,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Images:
-    """Images as float32 of shape (n, rows, columns, channels) in 0..1, with an integer label each."""
+    """Images as float32 of shape (n, rows, columns, channels) in 0..1, and integer labels."""
 
     x: np.ndarray
     y: np.ndarray
@@ -142,9 +142,7 @@ class NotPositive(keras.constraints.Constraint):
         return ops.minimum(w, 0.0)
 
 
-def fit(
-    recipe: Recipe, train: Images, epochs: int, seed: int, mixed: bool = False
-) -> keras.Model:
+def fit(recipe: Recipe, train: Images, epochs: int, seed: int, mixed: bool = False) -> keras.Model:
     """Return the trained network, without what only serves training.
 
     With `mixed`, products are taken of bfloat16 numbers, which is faster on some processors.

@@ -27,9 +27,7 @@ def build(training: bool) -> keras.Model:
     """Return the network, untrained; with dropout for `training`."""
     inputs = x = keras.Input((32, 32, 3), name="image")
     for number, filters in enumerate((32, 64, 128), start=1):
-        x = layers.Conv2D(
-            filters, 3, padding="same", activation="relu", name=f"conv{number}"
-        )(x)
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(x)
         x = layers.AveragePooling2D(2, name=f"pool{number}")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dropout(DROPOUT)(x) if training else x
