@@ -21,6 +21,7 @@ from nmcompile.passes.channels import scale_outputs, shared_weights
 from nmcompile.passes.discretise import Discretise
 from nmcompile.passes.encode import discrete_encoder
 from nmcompile.passes.options import BuildOptions
+from nmcompile.passes.rounding import best_cut, round_for_output, second_moments
 from nmcompile.passes.simulate import Spikes, layer_spikes
 
 #: A correction beyond this factor says that calibration saw too little; it is cut off there.
@@ -91,6 +92,8 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
                 continue
             if self.options.initial_voltage == "aligned":
                 layer = replace(layer, initial=-layer.depth * layer.bias)
+            if self.options.rounding == "output":
+                graph = self._rounded(graph, layer, spikes)
             layer, made, incoming = self._best_threshold(graph, layer, spikes, wanted)
             sent = spikes[layer.name] = layer_spikes(made, incoming, spikes)
             graph = self._corrected(graph, layer, sent, wanted)
@@ -106,6 +109,26 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
         affordable = max(LEAST_SAMPLES, MOST_MACS // (self.options.steps * max(macs, 1)))
         room = MOST_SPIKES // (self.options.steps * sum(spiking))
         return self.samples[: min(self.options.gain_samples, affordable, room)]
+
+    def _rounded(
+        self, graph: LayerGraph, layer: NeuronLayer, sent: dict[str, Spikes]
+    ) -> LayerGraph:
+        """The graph with weights into a layer that discretise to what changes its output least."""
+        moments = [
+            second_moments(link, sent[link.source].mean(axis=1, dtype=np.float32))
+            for link in graph.into(layer.name)
+        ]
+        for change in (best_cut, round_for_output):
+            links = list(graph.into(layer.name))
+            made = self.discretise.layer(graph, layer)[1]
+            changed = {
+                id(link): change(link, nearest, moment)
+                for link, nearest, moment in zip(links, made, moments, strict=True)
+                if moment is not None
+            }
+            connections = tuple(changed.get(id(link), link) for link in graph.connections)
+            graph = replace(graph, connections=connections)
+        return graph
 
     def _best_threshold(
         self,

@@ -49,6 +49,8 @@ class BuildOptions(BaseModel):
     readout : where the last linear layer runs
     percentile : of a layer's activations on calibration data, taken for the largest
     threshold_gain : factor on thresholds, makes up for the overshoot that a hard reset loses
+    equalise : how far channels of a layer are driven equally strongly, 0 to 1
+    rounding : weights to the nearest, or so that the layer's output changes least
     gain_samples : calibration samples on which layers are run as the chip will, to correct what
         they lose; 0 leaves everything as it is
     gain : whether the spikes of each layer, or of each channel, get an amplitude by that
@@ -74,6 +76,8 @@ class BuildOptions(BaseModel):
     readout: ReadOutPlace = "host"
     percentile: float = Field(default=99.0, gt=50, le=100)
     threshold_gain: float = Field(default=0.9, gt=0, le=2)
+    equalise: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    rounding: Literal["nearest", "output"] = "nearest"
     gain_samples: int = Field(default=64, ge=0, le=10_000)
     gain: Literal["none", "layer", "channel"] = "channel"
     correct_bias: bool = True

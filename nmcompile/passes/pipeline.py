@@ -26,6 +26,7 @@ from nmcompile.passes.calibrate import Calibrate
 from nmcompile.passes.connect import Connect
 from nmcompile.passes.discretise import Discretise
 from nmcompile.passes.emit import Emit, Verify
+from nmcompile.passes.equalise import Equalise
 from nmcompile.passes.fold_affine import FoldAffine
 from nmcompile.passes.merge_pooling import MergePooling
 from nmcompile.passes.options import BuildOptions
@@ -200,6 +201,7 @@ def _passes(
         steps=options.steps,
         input_range=(float(data.min()), float(data.max())),
     )
+    yield Equalise(data, options.equalise, options.percentile)
     yield Calibrate(data, options, discretise)
     yield discretise
     yield PartitionLayers(hardware, options.optimise, target.board)
