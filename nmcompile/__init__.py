@@ -16,6 +16,7 @@ from nmcompile.errors import NmcompileError
 
 if TYPE_CHECKING:
     from nmcompile.api import Emulator, Program, build, diagnose, evaluate, load, targets
+    from nmcompile.tuning import tune
 
 __all__ = [
     "Emulator",
@@ -26,11 +27,13 @@ __all__ = [
     "evaluate",
     "load",
     "targets",
+    "tune",
 ]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("nmcompile.api"), name)
+        home = "nmcompile.tuning" if name == "tune" else "nmcompile.api"
+        return getattr(import_module(home), name)
     raise AttributeError(f"module 'nmcompile' has no attribute {name!r}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from nmcompile import __version__
-from nmcompile.cli import build, check, diagnose, evaluate, inspect, run, targets
+from nmcompile.cli import build, check, diagnose, evaluate, inspect, run, targets, tune
 from nmcompile.cli.output import print_remedies
 from nmcompile.errors import FitError, NmcompileError, UsageError
 
@@ -28,6 +28,7 @@ app.command("build")(build.build)
 app.command("run")(run.run)
 app.command("eval")(evaluate.evaluate)
 app.command("diagnose")(diagnose.diagnose)
+app.command("tune")(tune.tune)
 app.command("inspect")(inspect.inspect)
 app.command("targets")(targets.targets)
 
