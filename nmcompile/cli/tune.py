@@ -49,7 +49,7 @@ def tune(
     ] = None,
     limit: Annotated[
         int, typer.Option(min=1, help="Samples to judge a trial on; others check the best.")
-    ] = 2000,
+    ] = 5000,
     fix: Annotated[
         list[str] | None,
         typer.Option(help="Hold an option of build, NAME=value, such as steps=16; repeat."),

@@ -12,8 +12,9 @@ from nmcompile.tuning.space import Settings
 
 Objective = Literal["accuracy", "latency", "spikes", "cores"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
-#: Points that a search ends with, at most; those that serve its objective best.
-MOST_KEPT = 16
+#: Points that are checked after a search at most, and of them those that serve its objective
+#: best, though others beat them: on so few samples those may have been lucky.
+FINALISTS, BEST_OF_ALL = 16, 8
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,14 @@ def front(points: Sequence[Point]) -> list[Point]:
         if not any(_beats(other, point, first=j < k) for j, other in enumerate(points) if j != k)
     ]
     return sorted(kept, key=lambda point: (point.measured.spikes, point.trial))
+
+
+def finalists(points: Sequence[Point], objective: Objective, allowed_loss: float) -> list[Point]:
+    """Points worth a check on more samples, in the order of their trials."""
+    key = best_first(objective, allowed_loss)
+    chosen = [*sorted(points, key=key)[:BEST_OF_ALL], *sorted(front(points), key=key)]
+    first = list({point.trial: point for point in chosen}.values())[:FINALISTS]
+    return sorted(first, key=lambda point: point.trial)
 
 
 def _beats(other: Point, point: Point, first: bool) -> bool:

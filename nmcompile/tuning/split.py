@@ -14,7 +14,7 @@ from nmcompile.ir.nodes import FloatArray
 #: Samples for calibration, and the largest share of the data that they may be.
 CALIBRATION, CALIBRATION_SHARE = 500, 1 / 3
 #: Samples that trials are judged on, and how many times as many check the best of them.
-LIMIT, CHECKED = 2000, 4
+LIMIT, CHECKED = 5000, 2
 
 
 @dataclass(frozen=True, eq=False)

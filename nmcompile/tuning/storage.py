@@ -40,7 +40,7 @@ def open_study(path: Path, fingerprint: Mapping[str, Any]) -> Iterator[Any]:
             lock = journal.JournalFileOpenLock(str(path))
             storage = optuna.storages.JournalStorage(journal.JournalFileBackend(str(path), lock))
             study = optuna.create_study(study_name=STUDY, storage=storage, load_if_exists=True)
-        except (ValueError, KeyError, TypeError):
+        except (AssertionError, ValueError, KeyError, TypeError):
             raise UsageError(
                 f"--storage {path}: not a file of a search by tune; name another"
             ) from None

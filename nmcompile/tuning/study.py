@@ -10,7 +10,7 @@ from typing import Any
 
 from nmcompile.errors import CompileError
 from nmcompile.tuning.judge import Failure, Measured, Request
-from nmcompile.tuning.pareto import MOST_KEPT, Objective, Point, best_first, front, rank
+from nmcompile.tuning.pareto import Objective, Point, finalists, front, rank
 from nmcompile.tuning.space import Settings, Space
 from nmcompile.tuning.storage import import_optuna
 from nmcompile.tuning.workers import WorkerDied, Workers
@@ -103,8 +103,7 @@ class Search:
         CompileError
             No trial was judged to the end.
         """
-        key = best_first(self.objective, self.allowed_loss)
-        kept = sorted(sorted(front(self.points()), key=key)[:MOST_KEPT], key=lambda p: p.trial)
+        kept = finalists(self.points(), self.objective, self.allowed_loss)
         if not kept:
             reasons = self.failures.values()
             first = next(iter(reasons), "all were stopped early; raise --allowed-loss or --trials")
