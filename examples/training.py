@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,14 @@ from keras import layers, ops
 CLASSES = 10
 VALIDATION_IMAGES = 5000
 BATCH_SIZE = 128
+#: Of `shift_turn_and_zoom`, in pixels, radians and shares.
+MAX_SHIFT = 2.5
+MAX_TURN = math.radians(12.0)
+MAX_ZOOM = 0.1
+#: Of `RelativePenalty`.
+DENSITY_PENALTY = 0.02
+TAIL_PENALTY = 0.03
+TAIL_START = 2.0
 
 Jitter = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -134,6 +143,52 @@ def shift_and_mirror(x: np.ndarray, rng: np.random.Generator, most: int) -> np.n
     return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
+def shift_turn_and_zoom(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return each image of `x` slightly shifted, turned and zoomed, with bilinear sampling."""
+    n, height, width, _ = x.shape
+    angle, zoom, down, right = (
+        rng.uniform(-limit, limit, (n, 1, 1)).astype(np.float32)
+        for limit in (MAX_TURN, MAX_ZOOM, MAX_SHIFT, MAX_SHIFT)
+    )
+    middle = np.float32((height - 1) / 2), np.float32((width - 1) / 2)
+    rows, columns = np.meshgrid(
+        np.arange(height, dtype=np.float32) - middle[0],
+        np.arange(width, dtype=np.float32) - middle[1],
+        indexing="ij",
+    )
+    cos, sin = np.cos(angle) * (1 + zoom), np.sin(angle) * (1 + zoom)
+    row = np.clip(cos * rows - sin * columns + down + middle[0], -1, height)
+    column = np.clip(sin * rows + cos * columns + right + middle[1], -1, width)
+    top, left = np.floor(row).astype(np.int32), np.floor(column).astype(np.int32)
+    row, column = row - top, column - left
+    padded = np.pad(x[..., 0], ((0, 0), (1, 2), (1, 2))).reshape(-1)
+    stride = width + 3
+    at = np.arange(n, dtype=np.int32)[:, None, None] * ((height + 3) * stride)
+    at = at + (top + 1) * stride + left + 1
+    upper = padded[at] * (1 - column) + padded[at + 1] * column
+    lower = padded[at + stride] * (1 - column) + padded[at + stride + 1] * column
+    return (upper * (1 - row) + lower * row)[..., None]
+
+
+class RelativePenalty(keras.regularizers.Regularizer):
+    """Penalise a layer whose activations are dense or have a long tail.
+
+    Both terms are relative to the root mean square of the activations: after batch norm, an
+    absolute penalty would only shrink the activations as a whole.
+    """
+
+    def __call__(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the penalty times the batch size; Keras divides it by the batch size."""
+        scaled = x / (ops.sqrt(ops.mean(ops.square(x))) + 1e-6)
+        tail = ops.mean(ops.square(ops.relu(scaled - TAIL_START)))
+        batch = ops.cast(ops.shape(x)[0], x.dtype)
+        return batch * (DENSITY_PENALTY * ops.mean(scaled) + TAIL_PENALTY * tail)
+
+    def get_config(self) -> dict[str, float]:
+        """Return the (empty) settings of this regulariser."""
+        return {}
+
+
 class NotPositive(keras.constraints.Constraint):
     """Keep weights at or below zero, so that a blank pixel makes the encoder stay silent."""
 
@@ -194,6 +249,8 @@ def relu_percentiles(model: keras.Model, images: Images) -> dict[str, np.ndarray
         if isinstance(layer, layers.ReLU)
         or getattr(layer, "activation", None) is keras.activations.relu
     ]
+    if not relus:
+        return {}
     probe = keras.Model(model.inputs, [layer.output for layer in relus])
     found = {}
     for layer, values in zip(

@@ -12,6 +12,7 @@ import numpy as np
 
 from nmcompile.analysis.diagnose import diagnose_program
 from nmcompile.analysis.diagnosis import Diagnosis
+from nmcompile.analysis.early_exit import with_margin
 from nmcompile.analysis.evaluation import (
     Evaluation,
     evaluate_program,
@@ -93,7 +94,7 @@ def build(
     elif calibrate is not None:
         calibrate = _numbers(calibrate)
     try:
-        return compile_network(
+        program = compile_network(
             source.network,
             place,
             chosen,
@@ -105,6 +106,13 @@ def build(
     except FitError as error:
         found = remedies(error, source.network, place, chosen, calibrate, trying=trying)
         raise error.with_remedies(found) from error
+    if not chosen.early_exit:
+        return program
+    if calibrate is None:
+        raise UsageError(
+            "--early-exit: when a lead is safe is learnt from real inputs; give some, --calibrate"
+        )
+    return with_margin(program, calibrate, chosen.early_exit)
 
 
 def _build_nengo(

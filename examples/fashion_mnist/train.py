@@ -10,40 +10,25 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
-from examples.training import CLASSES, NotPositive, Recipe, run, shift_and_mirror
+from examples.training import (
+    CLASSES,
+    NotPositive,
+    Recipe,
+    RelativePenalty,
+    run,
+    shift_and_mirror,
+)
 
 DROPOUT = 0.1
 RATE_NOISE = 0.02
-DENSITY_PENALTY = 0.02
-TAIL_PENALTY = 0.03
-TAIL_START = 2.0
 MAX_SHIFT = 1
 
 
 def jitter(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return each image of `x` shifted by up to `MAX_SHIFT` pixels, half of them mirrored."""
     return shift_and_mirror(x, rng, MAX_SHIFT)
-
-
-class ActivationPenalty(keras.regularizers.Regularizer):
-    """Penalise a layer whose activations are dense or have a long tail.
-
-    Both terms are relative to the root mean square of the activations: after batch norm, an
-    absolute penalty would only shrink the activations as a whole.
-    """
-
-    def __call__(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the penalty times the batch size; Keras divides it by the batch size."""
-        scaled = x / (ops.sqrt(ops.mean(ops.square(x))) + 1e-6)
-        tail = ops.mean(ops.square(ops.relu(scaled - TAIL_START)))
-        batch = ops.cast(ops.shape(x)[0], x.dtype)
-        return batch * (DENSITY_PENALTY * ops.mean(scaled) + TAIL_PENALTY * tail)
-
-    def get_config(self) -> dict[str, float]:
-        """Return the (empty) settings of this regulariser."""
-        return {}
 
 
 def build(training: bool) -> keras.Model:
@@ -55,7 +40,7 @@ def build(training: bool) -> keras.Model:
         Add the noise, dropout and penalties that are used to train but are no part of the
         saved model.
     """
-    penalty = ActivationPenalty() if training else None
+    penalty = RelativePenalty() if training else None
 
     def convolve(
         x: keras.KerasTensor, name: str, filters: int, size: int = 3, strides: int = 1

@@ -10,10 +10,9 @@ import math
 from pathlib import Path
 
 import keras
-import numpy as np
 from keras import layers, ops
 
-from examples.training import CLASSES, NotPositive, Recipe, run
+from examples.training import CLASSES, NotPositive, Recipe, run, shift_turn_and_zoom
 
 DROPOUT = 0.25
 RATE_NOISE = 0.08
@@ -21,36 +20,6 @@ FLOOR_NOISE = 0.03
 MEAN_PENALTY = 0.02
 TAIL_PENALTY = 1.0
 TAIL_START = 1.0
-MAX_SHIFT = 2.5
-MAX_TURN = math.radians(12.0)
-MAX_ZOOM = 0.1
-
-
-def jitter(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return each image of `x` slightly shifted, turned and zoomed, with bilinear sampling."""
-    n, height, width, _ = x.shape
-    angle, zoom, down, right = (
-        rng.uniform(-limit, limit, (n, 1, 1)).astype(np.float32)
-        for limit in (MAX_TURN, MAX_ZOOM, MAX_SHIFT, MAX_SHIFT)
-    )
-    middle = np.float32((height - 1) / 2), np.float32((width - 1) / 2)
-    rows, columns = np.meshgrid(
-        np.arange(height, dtype=np.float32) - middle[0],
-        np.arange(width, dtype=np.float32) - middle[1],
-        indexing="ij",
-    )
-    cos, sin = np.cos(angle) * (1 + zoom), np.sin(angle) * (1 + zoom)
-    row = np.clip(cos * rows - sin * columns + down + middle[0], -1, height)
-    column = np.clip(sin * rows + cos * columns + right + middle[1], -1, width)
-    top, left = np.floor(row).astype(np.int32), np.floor(column).astype(np.int32)
-    row, column = row - top, column - left
-    padded = np.pad(x[..., 0], ((0, 0), (1, 2), (1, 2))).reshape(-1)
-    stride = width + 3
-    at = np.arange(n, dtype=np.int32)[:, None, None] * ((height + 3) * stride)
-    at = at + (top + 1) * stride + left + 1
-    upper = padded[at] * (1 - column) + padded[at + 1] * column
-    lower = padded[at + stride] * (1 - column) + padded[at + stride + 1] * column
-    return (upper * (1 - row) + lower * row)[..., None]
 
 
 class ActivationPenalty(keras.regularizers.Regularizer):
@@ -119,7 +88,7 @@ def _noisy(x: keras.KerasTensor) -> keras.KerasTensor:
 RECIPE = Recipe(
     name="mnist",
     build=build,
-    jitter=jitter,
+    jitter=shift_turn_and_zoom,
     epochs=20,
     learning_rate=2e-3,
     weight_decay=1e-3,

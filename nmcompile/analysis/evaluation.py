@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmcompile.analysis.early_exit import Exits, exits
+from nmcompile.analysis.samples import read_probes, scores_over_time
 from nmcompile.backends.base import Backend
 from nmcompile.chip.file import program_checksum
 from nmcompile.chip.program import Program
@@ -41,6 +43,8 @@ class Evaluation:
     accuracy, float_accuracy : share of right answers, 0..1
     lost, lost_low, lost_high : float less chip accuracy, and its 95 % interval, 0..1; these and
         `float_accuracy` are None where the Program was not built from a float network
+    early_accuracy, early_steps : share of right answers, and mean steps, where each sample is
+        answered as soon as its lead is safe; None where the Program has no margin for that
     spikes_per_sample : of all layers on the chip
     layer_spikes : layer -> spikes per sample, the encoder's too
     synaptic_events_per_sample : weights added to accumulators
@@ -58,6 +62,8 @@ class Evaluation:
     lost: float | None
     lost_low: float | None
     lost_high: float | None
+    early_accuracy: float | None
+    early_steps: float | None
     spikes_per_sample: float
     layer_spikes: Mapping[str, float]
     synaptic_events_per_sample: float
@@ -81,6 +87,8 @@ class _Log:
 
     answers: list[NDArray[np.int64]] = field(default_factory=list)
     float_answers: list[NDArray[np.int64]] = field(default_factory=list)
+    early_answers: list[NDArray[np.int64]] = field(default_factory=list)
+    early_steps: list[NDArray[np.int64]] = field(default_factory=list)
     spikes: list[NDArray[np.int64]] = field(default_factory=list)
     events: list[NDArray[np.int64]] = field(default_factory=list)
     overflows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -156,11 +164,17 @@ def evaluate_program(
     while log.done < len(data):
         part = data.x[log.done : log.done + BATCH]
         begin = time.perf_counter()
-        result = session.run(part, steps, first=log.done)
+        probes = read_probes(program) if program.read_out.margin else []
+        result = session.run(part, steps, probes, first=log.done)
         log.seconds += time.perf_counter() - begin
         result_backend, target = result.backend, result.target
         log.float_answers.append(_float_answers(network, part))
         log.answers.append(result.answers)
+        early = Exits(np.full(len(part), steps), result.answers)
+        if program.read_out.margin:
+            early = exits(program, scores_over_time(program, result), program.read_out.margin)
+        log.early_answers.append(early.answers)
+        log.early_steps.append(early.steps)
         log.spikes.append(np.stack([result.spikes[each] for each in names], axis=1))
         log.events.append(result.synaptic_events)
         log.overflows = log.overflows + np.array(
@@ -194,7 +208,7 @@ def _judge(
     right = np.concatenate(log.answers) == data.y
     float_right = np.concatenate(log.float_answers) == data.y
     lost, low, high = paired_difference(float_right, right)
-    compared = holds_float_network(program)
+    compared, margin = holds_float_network(program), program.read_out.margin
     spikes = np.concatenate(log.spikes).mean(axis=0)
     samples = len(data)
     return Evaluation(
@@ -205,6 +219,8 @@ def _judge(
         lost=lost if compared else None,
         lost_low=low if compared else None,
         lost_high=high if compared else None,
+        early_accuracy=_mean(np.concatenate(log.early_answers) == data.y) if margin else None,
+        early_steps=_mean(np.concatenate(log.early_steps)) if margin else None,
         spikes_per_sample=float(spikes[1:].sum()),
         layer_spikes=dict(zip(names, spikes.tolist(), strict=True)),
         synaptic_events_per_sample=float(np.concatenate(log.events).mean()),
@@ -217,6 +233,10 @@ def _judge(
         target=target,
         backend=backend,
     )
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean())
 
 
 def paired_difference(
@@ -257,6 +277,8 @@ def _log_bytes(log: _Log, fingerprint: str) -> bytes:
         meta=np.array(json.dumps({"fingerprint": fingerprint, "seconds": log.seconds})),
         answers=np.concatenate(log.answers),
         float_answers=np.concatenate(log.float_answers),
+        early_answers=np.concatenate(log.early_answers),
+        early_steps=np.concatenate(log.early_steps),
         spikes=np.concatenate(log.spikes),
         events=np.concatenate(log.events),
         overflows=log.overflows,
@@ -271,6 +293,8 @@ def _read_log(path: Path, fingerprint: str) -> _Log:
             log = _Log(
                 answers=[file["answers"]],
                 float_answers=[file["float_answers"]],
+                early_answers=[file["early_answers"]],
+                early_steps=[file["early_steps"]],
                 spikes=[file["spikes"]],
                 events=[file["events"]],
                 overflows=file["overflows"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,32 +89,39 @@ def record(program: Program, x: FloatArray, steps: int) -> Iterator[Recording]:
     session = Emulator().load(program)
     names = layer_names(program)
     read = program.read_out
-    probes = [Probe(name, "spikes") for name in names]
-    if read.kind == "voltage":
-        probes += [Probe(name, "v") for name in read.layers]
+    probes = list(dict.fromkeys([Probe(name, "spikes") for name in names] + read_probes(program)))
     neurons = sum(layer.neurons for layer in program.layers) + int(np.prod(program.encoder.shape))
     batch = max(1, PROBE_BYTES // (neurons * steps * (5 if read.kind == "voltage" else 1)))
     for start in range(0, len(x), batch):
-        probed = session.run(x[start : start + batch], steps, probes).probes
-        for k in range(len(x[start : start + batch])):
-            if read.kind == "voltage":
-                values = np.concatenate([probed[Probe(n, "v")][k] for n in read.layers], axis=1)
-            else:
-                values = np.concatenate(
-                    [probed[Probe(n, "spikes")][k] for n in read.layers], axis=1
-                ).astype(np.int64)
-            scores = [
-                decode(program, _read_until(program, values, t + 1), t + 1)[0] for t in range(steps)
-            ]
-            spikes = {name: probed[Probe(name, "spikes")][k].astype(bool) for name in names}
-            yield Recording(np.stack(scores), spikes)
+        result = session.run(x[start : start + batch], steps, probes)
+        for k, scores in enumerate(scores_over_time(program, result)):
+            spikes = {name: result.probes[Probe(name, "spikes")][k].astype(bool) for name in names}
+            yield Recording(scores, spikes)
 
 
-def _read_until(program: Program, values: NDArray[Any], steps: int) -> NDArray[np.int64]:
-    """(1, neurons) what the read-out takes after so many steps of (steps, neurons) values."""
-    if program.read_out.kind == "voltage":
-        return values[steps - 1 : steps].astype(np.int64)
-    return step_weights(program, steps)[None] @ values[:steps]
+def read_probes(program: Program) -> list[Probe]:
+    """What has to be probed for scores over time."""
+    kind = "v" if program.read_out.kind == "voltage" else "spikes"
+    return [Probe(name, kind) for name in program.read_out.layers]
+
+
+def scores_over_time(program: Program, result: Result) -> NDArray[np.float64]:
+    """(samples, steps, outputs) scores as the read-out would give them after each step.
+
+    Parameters
+    ----------
+    result : with the probes of `read_probes`
+    """
+    seen = np.concatenate([result.probes[probe] for probe in read_probes(program)], axis=2)
+    found = []
+    for steps in range(1, result.steps + 1):
+        if program.read_out.kind == "voltage":
+            values = seen[:, steps - 1].astype(np.int64)
+        else:
+            counted = step_weights(program, steps)
+            values = np.einsum("t,stn->sn", counted, seen[:, :steps], casting="unsafe")
+        found.append(decode(program, values, steps))
+    return np.stack(found, axis=1)
 
 
 def choose_samples(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings, source_file
+from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings, numbers, source_file
 from nmcompile.cli.output import (
     cores_text,
     fit_json,
@@ -56,9 +56,40 @@ def build(
     threshold_gain: Annotated[
         float, typer.Option(help="Factor on thresholds, for the overshoot a reset loses.")
     ] = 0.9,
+    equalise: Annotated[
+        float, typer.Option(help="How far channels of a layer are driven equally, 0 to 1.")
+    ] = 0.0,
     gain_samples: Annotated[
-        int, typer.Option(help="Calibration samples for correcting amplitudes; 0 for none.")
+        int, typer.Option(help="Calibration samples to correct layers by; 0 for no correction.")
     ] = 64,
+    gain: Annotated[
+        str, typer.Option(help="What gets an amplitude of its own: none, layer or channel.")
+    ] = "channel",
+    correct_bias: Annotated[
+        bool, typer.Option(help="Put mean errors of channels into the biases behind.")
+    ] = True,
+    threshold_factors: Annotated[
+        str, typer.Option(help="Factors on thresholds of which each layer takes the best.")
+    ] = "1",
+    initial_voltage: Annotated[
+        str, typer.Option(help="Where samples begin: zero, or aligned with the first input.")
+    ] = "aligned",
+    rounding: Annotated[
+        str, typer.Option(help="Round weights to the nearest, or for the layer's output.")
+    ] = "nearest",
+    window: Annotated[
+        float, typer.Option(help="Share of the steps, the last ones, that the read-out counts.")
+    ] = 1.0,
+    read_synapse: Annotated[
+        float, typer.Option(help="Time constant in seconds of the read-out's filter; 0 for none.")
+    ] = 0.0,
+    early_exit: Annotated[
+        float,
+        typer.Option(
+            help="Answer before the last step where the lead is safe: share of calibration "
+            "samples whose answer that may change; 0 for never."
+        ),
+    ] = 0.0,
     weight_bits: Annotated[int, typer.Option(help="Bits per weight: 1 to 6, or 8.")] = 8,
     optimise: Annotated[
         str, typer.Option(help="What to make small first: cores, traffic, energy or latency.")
@@ -101,7 +132,16 @@ def build(
         "readout": readout,
         "percentile": percentile,
         "threshold_gain": threshold_gain,
+        "equalise": equalise,
         "gain_samples": gain_samples,
+        "gain": gain,
+        "correct_bias": correct_bias,
+        "threshold_factors": numbers("--threshold-factors", threshold_factors),
+        "initial_voltage": initial_voltage,
+        "rounding": rounding,
+        "window": window,
+        "read_synapse": read_synapse,
+        "early_exit": early_exit,
         "weight_bits": weight_bits,
         "optimise": optimise,
         "seed": seed,

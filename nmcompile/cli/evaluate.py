@@ -62,6 +62,7 @@ def evaluate(
         [
             ("chip accuracy", f"{found.accuracy:.2%}"),
             *_beside_float(found),
+            *_early(found),
             ("cores, chips", f"{found.cores}, {found.chips}"),
             ("spikes per sample on chip", f"{found.spikes_per_sample:,.0f}"),
             ("spikes per sample by layer", layers),
@@ -72,6 +73,18 @@ def evaluate(
             *([("page", str(report))] if report is not None else []),
         ],
     )
+
+
+def _early(found: Evaluation) -> list[tuple[str, str]]:
+    """What answering early saves and costs, where the Program has a margin for it."""
+    if found.early_accuracy is None or found.early_steps is None:
+        return []
+    saved = 1 - found.early_steps / found.steps
+    lost = 100 * (found.accuracy - found.early_accuracy)
+    return [
+        ("answered early", f"after {found.early_steps:.1f} steps in the mean, {saved:.0%} saved"),
+        ("chip accuracy then", f"{found.early_accuracy:.2%}, {lost:.2f} points lost by it"),
+    ]
 
 
 def _beside_float(found: Evaluation) -> list[tuple[str, str]]:

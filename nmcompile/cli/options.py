@@ -43,6 +43,20 @@ def source_file(model: Path) -> Path:
     return Path(path) if colon and path.endswith(".py") else model
 
 
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Numbers with commas between them.
+
+    Raises
+    ------
+    UsageError
+        Something that is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text}: the form is NUMBER[,NUMBER...]") from None
+
+
 def layer_settings(texts: Sequence[str]) -> dict[str, dict[str, float]]:
     """From ``NAME:option=value[,option=value]`` to layer -> option -> value.
 

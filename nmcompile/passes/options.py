@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -59,6 +59,8 @@ class BuildOptions(BaseModel):
     initial_voltage : where samples begin: at zero, or with what takes back the steps in which a
         bias acts before any input
     window : share of the steps, the last ones, in which the read-out counts spikes
+    early_exit : share of calibration samples whose answer may change where answers are given as
+        soon as their lead is safe; 0 to answer at the last step
     read_synapse : time constant in seconds of the read-out's filter
     weight_bits : bits per weight
     optimise : what the mapper makes small first
@@ -81,9 +83,10 @@ class BuildOptions(BaseModel):
     gain_samples: int = Field(default=64, ge=0, le=10_000)
     gain: Literal["none", "layer", "channel"] = "channel"
     correct_bias: bool = True
-    threshold_factors: tuple[float, ...] = (1.0,)
+    threshold_factors: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (1.0,)
     initial_voltage: Literal["zero", "aligned"] = "aligned"
     window: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    early_exit: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
     read_synapse: float = Field(default=0.0, ge=0, le=1e4, allow_inf_nan=False)
     weight_bits: Literal[1, 2, 3, 4, 5, 6, 8] = 8
     optimise: Goal = "cores"

@@ -1,0 +1,42 @@
+"""Channels are driven equally strongly, and the float network stays what it was."""
+
+import numpy as np
+import pytest
+
+from nmcompile.ir.layers import LayerGraph
+from nmcompile.ir.links import through
+from nmcompile.ir.reference import compute
+from nmcompile.passes.equalise import Equalise
+from tests.networks import small_cnn
+from tests.passes.stages import Stages
+
+
+def activations(graph: LayerGraph, x: np.ndarray) -> dict[str, np.ndarray]:
+    found = {graph.input_name: x.reshape(len(x), -1)}
+    for layer in graph.layers:
+        links = graph.into(layer.name)
+        drive = sum((through(c, found[c.source]) for c in links), start=layer.bias)
+        found[layer.name] = compute(layer.neuron, [drive])
+    read = np.concatenate([found[name] for name in graph.read_layers], axis=1)
+    return {**found, "read-out": read @ graph.read_weights + graph.read_bias}
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_the_read_out_is_the_same_and_channels_are_alike(strength: float) -> None:
+    stages = Stages.of(small_cnn())
+    before = stages.layers
+    after = Equalise(stages.x, strength, 99.0).run(before)
+    old, new = activations(before, stages.x), activations(after, stages.x)
+    assert np.allclose(old["read-out"], new["read-out"], rtol=1e-4, atol=1e-4)
+
+    def spread(values: np.ndarray) -> float:
+        largest = np.percentile(values.reshape(-1, before.layer("conv").shape[-1]), 99, axis=0)
+        return float(largest.std() / largest.mean())
+
+    assert spread(new["conv"]) < (1 - 0.4 * strength) * spread(old["conv"])
+
+
+def test_no_strength_changes_nothing() -> None:
+    stages = Stages.of(small_cnn())
+    graph = stages.layers
+    assert Equalise(stages.x, 0.0, 99.0).run(graph) is graph
