@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-keras test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-speed bench-map bench-sides lint format docs figures lock clean
+.PHONY: help demo test test-all test-keras test-training-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-speed bench-map bench-sides lint format docs figures lock clean
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ demo: $(VENV)/.demo ## Build the shipped MNIST network, run 1,000 images, write 
 test: $(VENV)/.dev ## Run the tests (without Keras and reference emulators), with coverage
 	$(BIN)/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser" --cov --cov-report=term:skip-covered
 
-test-all: test-keras test-nengo test-nengo-loihi test-browser test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
+test-all: test-keras test-training-torch test-nengo test-nengo-loihi test-browser test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
 	$(BIN)/python -m pytest -m "not keras and not reference and not nengo and not browser"
 
 test-browser: $(VENV)/.dev ## Open the map of a network in Chromium (NMCOMPILE_BROWSER=its path insists on it)
@@ -37,7 +37,12 @@ test-browser: $(VENV)/.dev ## Open the map of a network in Chromium (NMCOMPILE_B
 test-keras: $(VENV)/.dev ## Compare live with Keras 3 (installs about 1 GB into .venv-keras)
 	$(PYTHON) -m venv $(VENV)-keras
 	$(VENV)-keras/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/keras.txt --editable '.[keras]' pytest hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-keras/numba KERAS_BACKEND=jax $(VENV)-keras/bin/python -m pytest -m keras tests/frontends
+	NUMBA_CACHE_DIR=$(VENV)-keras/numba KERAS_BACKEND=jax $(VENV)-keras/bin/python -m pytest -m keras tests/frontends tests/training
+
+test-training-torch: $(VENV)/.dev ## Test nmcompile.training on Keras with PyTorch (in .venv-torch-keras)
+	$(PYTHON) -m venv $(VENV)-torch-keras
+	$(VENV)-torch-keras/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/keras.txt --editable . keras torch pytest hypothesis
+	NUMBA_CACHE_DIR=$(VENV)-torch-keras/numba OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(VENV)-torch-keras/bin/python -m pytest -m keras tests/training
 
 $(VENV)-reference/.made: requirements/reference.txt
 	$(PYTHON311) -m venv $(VENV)-reference

@@ -90,11 +90,11 @@ def fine_tune(
         optimizer=keras.optimizers.Adam(schedule),
         jit_compile=keras.backend.backend() != "torch",
     )
-    result = keras.models.clone_model(model)
+    result = type(model).from_config(model.get_config())
     result.set_weights(model.get_weights())
     for epoch in range(epochs):
         if epoch:
-            twin.set(_layers(load(result).network, chosen, x))
+            twin.set(_layers(load(result).network, chosen, x), x, chosen)
         student.fit(batches, epochs=epoch + 1, initial_epoch=epoch, shuffle=False, verbose=verbose)
         twin.give(result)
     return result
@@ -110,8 +110,12 @@ def trainable_twin(model: Any, x: FloatArray, *, steps: int = 32, **options: Any
     """
     network = load(model).network
     calls = build_graph(parse_model(json.loads(model.to_json()), model.name), model.name)
-    layers = _layers(network, checked_options(steps=steps, **options), x)
-    return Twin(model, calls, layers, _encoded_call(network, calls, layers), _window(steps, layers))
+    chosen = checked_options(steps=steps, **options)
+    layers = _layers(network, chosen, x)
+    _check_depth(steps, layers)
+    twin = Twin(model, calls, layers, _encoded_call(network, calls, layers), steps)
+    twin.set(layers, x, chosen)
+    return twin
 
 
 class _Student(keras.Model):  # type: ignore[misc]
@@ -191,15 +195,13 @@ def _layers(network: Network, options: BuildOptions, calibration: FloatArray) ->
     return float_layers(network, parse_target(None), options, calibration[:CALIBRATION_SAMPLES])
 
 
-def _window(steps: int, layers: LayerGraph) -> int:
-    """Steps in which the last layer has inputs: the pipeline fills in the others."""
+def _check_depth(steps: int, layers: LayerGraph) -> None:
     depth = max(layer.depth for layer in layers.on_chip())
     if depth >= steps:
         raise UsageError(
             f"steps is {steps}, but the last layer's first input comes after {depth} steps; "
             "give more steps"
         )
-    return steps - depth
 
 
 def _encoded_call(network: Network, calls: Graph, layers: LayerGraph) -> str:

@@ -12,7 +12,9 @@ from nmcompile.training.curves import straight_through
 from nmcompile.training.neurons import ChipNeuron
 
 
-def hard_reset_spikes(currents: Any, threshold: Any, leak: float, pause: int) -> Any:
+def hard_reset_spikes(
+    currents: Any, threshold: Any, leak: float, pause: int, initial: Any = None
+) -> Any:
     """Spikes of neurons that a spike sets to zero, 1.0 or 0.0 for each step; without gradient.
 
     Parameters
@@ -21,9 +23,11 @@ def hard_reset_spikes(currents: Any, threshold: Any, leak: float, pause: int) ->
     threshold : strictly greater fires
     leak : share of the voltage that is lost in a step
     pause : steps after a spike in which the voltage stays zero
+    initial : voltage that they begin with, (...), or None for zero
     """
     currents = ops.stop_gradient(currents)
-    start = ops.zeros_like(currents[0])
+    rest = ops.zeros_like(currents[0])
+    start = rest if initial is None else rest + initial
 
     def step(state: tuple[Any, Any], current: Any) -> tuple[tuple[Any, Any], Any]:
         voltage, resting = state
@@ -35,7 +39,7 @@ def hard_reset_spikes(currents: Any, threshold: Any, leak: float, pause: int) ->
             resting = ops.maximum(resting + fired * (pause + 1) - 1, 0.0)
         return (voltage * (1 - fired), resting), fired
 
-    _, spikes = ops.scan(step, (start, start), currents)
+    _, spikes = ops.scan(step, (start, rest), currents)
     return ops.stop_gradient(spikes)
 
 

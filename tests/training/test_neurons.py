@@ -18,8 +18,8 @@ from nmcompile.frontends import check, load  # noqa: E402
 from nmcompile.ir import evaluate  # noqa: E402
 from nmcompile.ir.nodes import Spiking  # noqa: E402
 from nmcompile.ir.reference import firing_rate  # noqa: E402
-from nmcompile.passes.calibrate_gain import hard_reset_spikes  # noqa: E402
 from nmcompile.training import ChipIF, ChipLIF, SoftLIF, SpikingActivation  # noqa: E402
+from tests.hard_reset import hard_reset_spikes  # noqa: E402
 from tests.training.support import gradient, numbers  # noqa: E402
 
 pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("default")]
