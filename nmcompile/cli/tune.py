@@ -15,7 +15,7 @@ from nmcompile.cli.options import Json, ModelPath, TargetName, source_file
 from nmcompile.cli.output import Report, count, print_json, print_note, print_table, progress
 
 if TYPE_CHECKING:
-    from nmcompile.tuning import Tuning
+    from nmcompile.tuning import Point, Tuning
 
 
 def tune(
@@ -129,15 +129,8 @@ def _print(found: Tuning, name: str) -> None:
         f"{on if found.checked else count(found.searched, 'sample')}",
         ("point", "accuracy", "points lost", "steps", "spikes per sample", "cores"),
         [
-            (
-                number,
-                f"{each.accuracy:.2%}",
-                f"{100 * each.lost:.2f} ({100 * each.lost_low:.2f} to {100 * each.lost_high:.2f})",
-                each.steps,
-                f"{each.spikes:,.0f}",
-                each.cores,
-            )
-            for number, each in enumerate((point.measured for point in found.points), start=1)
+            *(_row(str(number), point) for number, point in enumerate(found.points, start=1)),
+            *([_row("untuned", found.usual)] if found.usual else []),
         ],
     )
     for number, point in enumerate(found.points, start=1):
@@ -145,6 +138,18 @@ def _print(found: Tuning, name: str) -> None:
         typer.echo(f"{number}: {point.command_line}")
     for sentence in _notes(found):
         print_note(sentence)
+
+
+def _row(name: str, point: Point) -> tuple[object, ...]:
+    each = point.measured
+    return (
+        name,
+        f"{each.accuracy:.2%}",
+        f"{100 * each.lost:.2f} ({100 * each.lost_low:.2f} to {100 * each.lost_high:.2f})",
+        each.steps,
+        f"{each.spikes:,.0f}",
+        each.cores,
+    )
 
 
 def _notes(found: Tuning) -> Iterator[str]:

@@ -12,6 +12,8 @@ from nmcompile.tuning.space import Settings
 
 Objective = Literal["accuracy", "latency", "spikes", "cores"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
+#: Number of the trial with what the build does by itself, which all others are compared with.
+USUAL = 0
 #: Points that are checked after a search at most, and of them those that serve its objective
 #: best, though others beat them: on so few samples those may have been lucky.
 FINALISTS, BEST_OF_ALL = 16, 8
@@ -62,7 +64,8 @@ class Tuning:
     searched, checked : samples that trials were judged on, and that the points were
     points : that no other beats, fewest spikes first
     best : the one that serves the objective best
-    met : whether it keeps the allowed loss
+    usual : what the build does by itself; None where that gives no Program
+    met : whether the best keeps the allowed loss
     storage : the file that keeps the search
     """
 
@@ -75,6 +78,7 @@ class Tuning:
     checked: int
     points: tuple[Point, ...]
     best: Point
+    usual: Point | None
     met: bool
     storage: str
 
@@ -84,6 +88,7 @@ class Tuning:
             **{name: value for name, value in asdict(self).items() if name != "points"},
             "points": [point.as_json() for point in self.points],
             "best": self.best.trial,
+            "usual": None if self.usual is None else self.usual.as_json(),
         }
 
 
@@ -118,9 +123,10 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def finalists(points: Sequence[Point], objective: Objective, allowed_loss: float) -> list[Point]:
-    """Points worth a check on more samples, in the order of their trials."""
+    """Points worth a check on more samples, and the usual one, in the order of their trials."""
     key = best_first(objective, allowed_loss)
     chosen = [*sorted(points, key=key)[:BEST_OF_ALL], *sorted(front(points), key=key)]
+    chosen = [*(point for point in points if point.trial == USUAL), *chosen]
     first = list({point.trial: point for point in chosen}.values())[:FINALISTS]
     return sorted(first, key=lambda point: point.trial)
 

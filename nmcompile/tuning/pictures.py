@@ -65,7 +65,7 @@ def write_page(path: Path, found: Tuning, name: str) -> None:
 
 
 def _draw(figure: Any, found: Tuning, theme: Theme) -> None:
-    """Accuracy over spikes: every trial that was judged faint, the points of the front on top."""
+    """Accuracy over spikes: the points, the best one ringed, the untuned one, and the float."""
     axes = figure.add_subplot()
     points = found.points
     spikes = [point.measured.spikes for point in points]
@@ -81,6 +81,19 @@ def _draw(figure: Any, found: Tuning, theme: Theme) -> None:
         [best.spikes], [100 * best.accuracy], s=170, facecolors="none", edgecolors=theme.right,
         linewidths=1.8, zorder=4,
     )  # fmt: skip
+    if found.usual is not None:
+        usual = found.usual.measured
+        axes.scatter(
+            [usual.spikes], [100 * usual.accuracy], marker="x", color=theme.muted, s=70, zorder=2
+        )
+        axes.annotate(
+            "untuned",
+            (usual.spikes, 100 * usual.accuracy),
+            xytext=(-8, -16),
+            textcoords="offset points",
+            color=theme.muted,
+            fontsize=9,
+        )
     axes.axhline(
         100 * best.float_accuracy, color=theme.muted, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0
     )

@@ -22,7 +22,7 @@ from nmcompile.ir import Network, evaluate
 from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.passes.pipeline import float_layers
 from nmcompile.tuning.judge import Part, Task
-from nmcompile.tuning.pareto import OBJECTIVES, Objective, Tuning, best_first, rank
+from nmcompile.tuning.pareto import OBJECTIVES, USUAL, Objective, Tuning, best_first, front, rank
 from nmcompile.tuning.space import Settings, Space, build_options, command_words
 from nmcompile.tuning.split import LIMIT, Samples, split_data
 from nmcompile.tuning.storage import import_optuna, open_study
@@ -31,6 +31,8 @@ from nmcompile.tuning.workers import Workers
 
 #: Trials of a search, and the accuracy, 0..1, that one for something else may cost.
 TRIALS, ALLOWED_LOSS = 60, 0.001
+#: Options that decide which layers are on the chip.
+OF_STRUCTURE = ("dt", "encoder", "host_layers", "readout")
 #: Layers beyond which their rates are not searched one by one.
 MOST_LAYERS = 16
 
@@ -133,7 +135,8 @@ def tune(
         with Workers(task, jobs or os.cpu_count() or 1) as workers:
             search.run(workers, trials, show("trials"))
             checking = len(samples.check) > 0
-            points = search.best_points(workers, checking, show("checks"))
+            judged = search.checked(workers, checking, show("checks"))
+        points = front(judged)
         best = min(points, key=best_first(objective, allowed_loss))
         return Tuning(
             objective=objective,
@@ -145,6 +148,7 @@ def tune(
             checked=len(samples.check),
             points=tuple(points),
             best=best,
+            usual=next((point for point in judged if point.trial == USUAL), None),
             met=objective == "accuracy" or rank(objective, allowed_loss, best.measured) < 1,
             storage=str(storage),
         )
@@ -154,7 +158,8 @@ def _chip_layers(
     network: Network, target: str | None, samples: Samples, fixed: Settings
 ) -> tuple[Sequence[str], float]:
     """Names of the layers on the chip whose rates can be chosen, and the step in seconds."""
-    options = build_options({**fixed, "gain_samples": 0})
+    kept = {name: value for name, value in fixed.items() if name in OF_STRUCTURE}
+    options = build_options({**kept, "gain_samples": 0})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         graph = float_layers(network, parse_target(target), options, samples.calibration)

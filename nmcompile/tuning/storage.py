@@ -39,7 +39,9 @@ def open_study(path: Path, fingerprint: Mapping[str, Any]) -> Iterator[Any]:
             Path(f"{path}.lock").unlink(missing_ok=True)
             lock = journal.JournalFileOpenLock(str(path))
             storage = optuna.storages.JournalStorage(journal.JournalFileBackend(str(path), lock))
-            study = optuna.create_study(study_name=STUDY, storage=storage, load_if_exists=True)
+            there = [study.study_name for study in storage.get_all_studies()]
+            make = optuna.load_study if STUDY in there else optuna.create_study
+            study = make(study_name=STUDY, storage=storage)
         except (AssertionError, ValueError, KeyError, TypeError):
             raise UsageError(
                 f"--storage {path}: not a file of a search by tune; name another"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nmcompile.errors import CompileError
 from nmcompile.tuning.judge import Failure, Measured, Request
-from nmcompile.tuning.pareto import Objective, Point, finalists, front, rank
+from nmcompile.tuning.pareto import USUAL, Objective, Point, finalists, rank
 from nmcompile.tuning.space import Settings, Space
 from nmcompile.tuning.storage import import_optuna
 from nmcompile.tuning.workers import WorkerDied, Workers
@@ -59,7 +59,7 @@ class Search:
                 trial = self._ask(optuna, done + len(running))
                 settings = self.space.suggest(trial)
                 trial.set_user_attr("settings", settings)
-                request = Request(settings, self._most_lost())
+                request = Request(settings, self._most_lost(trial.number))
                 running[workers.submit(request)] = (trial, settings)
             for future in sorted(
                 wait(running, return_when=FIRST_COMPLETED).done, key=lambda f: running[f][0].number
@@ -95,8 +95,8 @@ class Search:
         measured = [trial.user_attrs.get("measured") for trial in self._finished()]
         return sum(each is not None and each["stopped"] for each in measured)
 
-    def best_points(self, workers: Workers, checking: bool, progress: Progress) -> list[Point]:
-        """Points that no other beats, judged anew on samples that the search has not seen.
+    def checked(self, workers: Workers, checking: bool, progress: Progress) -> list[Point]:
+        """The best points and the usual one, judged anew on samples that the search has not seen.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class Search:
             first = next(iter(reasons), "all were stopped early; raise --allowed-loss or --trials")
             raise CompileError(f"none of {self.finished} trials was judged to the end: {first}")
         if not checking:
-            return front(kept)
+            return kept
         known: Mapping[str, Any] = self.study.user_attrs
         waiting: dict[Future[Measured | Failure], Point] = {}
         for point in kept:
@@ -127,12 +127,7 @@ class Search:
                 done += 1
                 progress(done, len(kept))
         known = self.study.user_attrs
-        return front(
-            [
-                Point(p.trial, p.settings, Measured(**known[f"checked {p.trial}"]), p.command)
-                for p in kept
-            ]
-        )
+        return [replace(p, measured=Measured(**known[f"checked {p.trial}"])) for p in kept]
 
     def _resume(self) -> None:
         """What ran when a search was killed is to run again; a new one gets its first trials."""
@@ -198,8 +193,10 @@ class Search:
             if trial.state.is_finished() and trial.state.name in ("COMPLETE", "PRUNED")
         ]
 
-    def _most_lost(self) -> float:
-        """Loss beyond which a trial is stopped."""
+    def _most_lost(self, number: int) -> float | None:
+        """Loss beyond which a trial is stopped; the build's own setting never is."""
+        if number == USUAL:
+            return None
         if self.objective != "accuracy":
             return self.allowed_loss + MARGIN
         lost = [
