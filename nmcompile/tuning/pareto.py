@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from nmcompile.tuning.judge import Measured
-from nmcompile.tuning.space import Settings
+from nmcompile.tuning.space import Settings, build_options
 
 Objective = Literal["accuracy", "latency", "spikes", "cores"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
@@ -40,6 +40,11 @@ class Point:
     def command_line(self) -> str:
         """The command as a shell takes it."""
         return shlex.join(self.command)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of `nmcompile.build` that build it, beside model, target and calibration."""
+        return build_options(self.settings).model_dump()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

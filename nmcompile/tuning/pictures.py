@@ -89,7 +89,7 @@ def _draw(figure: Any, found: Tuning, theme: Theme) -> None:
         axes.annotate(
             "untuned",
             (usual.spikes, 100 * usual.accuracy),
-            xytext=(-8, -16),
+            xytext=(-22, 9),
             textcoords="offset points",
             color=theme.muted,
             fontsize=9,

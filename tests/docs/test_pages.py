@@ -12,6 +12,7 @@ import pytest
 from nmcompile.cli.options import NEURON_NAMES
 from nmcompile.frontends.keras.registry import LAYERS
 from nmcompile.hardware import load_hardware, parse_hardware
+from nmcompile.tuning.space import LEFT_OUT, SEARCHED
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MODEL = DOCS.parent / "hw_models" / "loihi1.toml"
@@ -35,7 +36,7 @@ def fenced(page: str, language: str) -> list[str]:
 def test_the_command_page_has_every_command_and_the_defaults(hooks: ModuleType) -> None:
     page = hooks.commands()
     assert re.findall(r"^## (\w+)$", page, re.M) == [
-        "check", "build", "run", "eval", "diagnose", "inspect", "targets",
+        "check", "build", "run", "eval", "diagnose", "tune", "inspect", "targets",
     ]  # fmt: skip
     assert "    python -m nmcompile build [OPTIONS] MODEL\n" in page
     assert re.search(r"\| `--steps` \| .* \| `32` \|", page)
@@ -77,3 +78,9 @@ def test_every_neuron_option_is_explained() -> None:
     page = (DOCS / "how-to" / "choose-time-constants.md").read_text("utf-8")
     for name in NEURON_NAMES:
         assert f"| `--{name} " in page
+
+
+def test_every_option_that_is_searched_or_not_is_on_the_page_on_tuning() -> None:
+    page = (DOCS / "how-to" / "tune.md").read_text("utf-8")
+    for name in {*SEARCHED, *LEFT_OUT} - {"layers"}:
+        assert f"`--{name.replace('_', '-')}`" in page, name

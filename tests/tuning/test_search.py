@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import nmcompile
+from nmcompile.chip.file import program_checksum
 from nmcompile.cli.app import main
 from nmcompile.errors import CompileError, UsageError
 from nmcompile.host.data import load_data
@@ -71,6 +72,9 @@ def test_the_command_of_each_point_builds_it(data: Path, tmp_path: Path) -> None
         words[-1] = str(tmp_path / "net.nmc")
         assert main(words[3:]) == 0
         program = nmcompile.Program.load(tmp_path / "net.nmc")
+        calibrate = tmp_path / "s.calibrate.npz"
+        same = nmcompile.build(MODEL, calibrate=calibrate, **point.options)
+        assert program_checksum(same) == program_checksum(program)
         judged = nmcompile.evaluate(program, parts.check)
         assert judged.accuracy == point.measured.accuracy
         assert judged.lost == point.measured.lost
