@@ -7,18 +7,20 @@ import io
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nmcompile import __version__
 from nmcompile.errors import UsageError
 from nmcompile.files import check_writable, write_atomically
 from nmcompile.frontends import load
 from nmcompile.frontends.python import is_nengo, is_python
 from nmcompile.hardware import parse_target
 from nmcompile.host.data import Data, load_data
-from nmcompile.ir import Network, evaluate
+from nmcompile.ir import Network
 from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.passes.pipeline import float_layers
 from nmcompile.tuning.judge import Part, Task
@@ -83,30 +85,18 @@ def tune(
     """
     import_optuna()
     storage, fixed = Path(storage), fixed or {}
-    if objective not in OBJECTIVES:
-        raise UsageError(f"--objective {objective}: it is none of {', '.join(OBJECTIVES)}")
-    if not 0 <= allowed_loss < 1:
-        raise UsageError(f"--allowed-loss {100 * allowed_loss:g}: 0 to 100 points are possible")
-    if trials < 1 or limit < 1:
-        raise UsageError(f"--trials {trials}, --limit {limit}: one or more is needed of each")
-    if is_nengo(model) or (isinstance(model, (str, Path)) and is_python(model)):
-        raise UsageError(
-            "nengo-loihi chooses the neurons and weights of a Nengo network, so nothing is left "
-            "to tune; set rates and time constants in the network"
-        )
-    base = build_options(fixed)
-    parse_target(target)
+    _check(model, target, objective, allowed_loss, trials, limit)
+    build_options(fixed)
     source = load(model)
-    network = source.network
-    classes = int(np.prod(network.shapes[network.outputs[0].name]))
-    shape = network.inputs[0].size
+    shape = source.network.inputs[0].size
     if not isinstance(data, Data):
+        classes = prod(source.network.shapes[source.network.outputs[0].name])
         data = load_data(data, shape, labels=classes)
+    check_writable(storage, data.path, calibrate, source.path)
     given = None if calibrate is None else load_data(calibrate, shape).x
     samples = split_data(data, given, limit, seed)
-    calibration_path = calibrate or f"{storage}.calibrate.npz"
-    check_writable(storage, data.path, calibrate, source.path)
-    layers, dt_s = _chip_layers(network, target, samples, fixed)
+    calibration_path = str(calibrate or f"{storage}.calibrate.npz")
+    layers, dt_s = _chip_layers(source.network, target, samples, fixed)
     space = Space.of(objective, layers, fixed, dt_s, len(layers) <= MOST_LAYERS)
     fingerprint = {
         "model": source.sha256,
@@ -114,28 +104,33 @@ def tune(
         "calibration": _digest(samples.calibration),
         "objective": [objective, allowed_loss],
         "target": target,
-        "set of options": [str(sorted(space.ranges.items())), base.model_dump(mode="json")],
+        "set of options": [str(sorted(space.ranges.items())), str(sorted(fixed.items()))],
         "seed": seed,
+        "version of nmcompile": __version__,
     }
-    parts = [Part.of(each, _float_right(network, each)) for each in (samples.search, samples.check)]
-    task = Task(network, target, samples.calibration, parts[0], parts[1])
+    place = ["--target", target] if target else []
+    begin = ["python", "-m", "nmcompile", "build", source.path, *place]
+    begin += ["--calibrate", calibration_path]
+    end = ["-o", Path(source.path).with_suffix(".nmc").name]
 
     def command(settings: Settings) -> tuple[str, ...]:
-        words = command_words(build_options(settings))
-        place = ["--target", target] if target else []
-        output = Path(source.path).with_suffix(".nmc").name
-        fixed_words = ["python", "-m", "nmcompile", "build", source.path, *place]
-        return (*fixed_words, "--calibrate", str(calibration_path), *words, "-o", output)
+        return (*begin, *command_words(build_options(settings)), *end)
 
     show = progress or (lambda name: lambda done, total: None)
     with open_study(storage, fingerprint) as study:
         if calibrate is None:
             _write_samples(Path(calibration_path), samples.calibration)
         search = Search(study, space, objective, allowed_loss, seed, command)
+        task = Task(
+            source.network,
+            target,
+            samples.calibration,
+            Part.of(samples.search, search.float_right(source.network, samples.search, "search")),
+            Part.of(samples.check, search.float_right(source.network, samples.check, "check")),
+        )
         with Workers(task, jobs or os.cpu_count() or 1) as workers:
             search.run(workers, trials, show("trials"))
-            checking = len(samples.check) > 0
-            judged = search.checked(workers, checking, show("checks"))
+            judged = search.checked(workers, len(samples.check) > 0, show("checks"))
         points = front(judged)
         best = min(points, key=best_first(objective, allowed_loss))
         return Tuning(
@@ -154,6 +149,29 @@ def tune(
         )
 
 
+def _check(
+    model: object,
+    target: str | None,
+    objective: str,
+    allowed_loss: float,
+    trials: int,
+    limit: int,
+) -> None:
+    """Refuse what makes no sense, before long work."""
+    parse_target(target)
+    if objective not in OBJECTIVES:
+        raise UsageError(f"--objective {objective}: it is none of {', '.join(OBJECTIVES)}")
+    if not 0 <= allowed_loss < 1:
+        raise UsageError(f"--allowed-loss {100 * allowed_loss:g}: 0 to 100 points are possible")
+    if trials < 1 or limit < 1:
+        raise UsageError(f"--trials {trials}, --limit {limit}: one or more is needed of each")
+    if is_nengo(model) or (isinstance(model, (str, Path)) and is_python(model)):
+        raise UsageError(
+            "nengo-loihi chooses the neurons and weights of a Nengo network, so nothing is left "
+            "to tune; set rates and time constants in the network"
+        )
+
+
 def _chip_layers(
     network: Network, target: str | None, samples: Samples, fixed: Settings
 ) -> tuple[Sequence[str], float]:
@@ -169,12 +187,6 @@ def _chip_layers(
         if layer.place == "chip" and isinstance(layer.neuron, Spiking) and not layer.neuron.own
     ]
     return names, graph.dt_s
-
-
-def _float_right(network: Network, data: Data) -> Any:
-    """(samples,) whether the float network answers right."""
-    scores = evaluate(network, data.x)[network.outputs[0].name]
-    return scores.reshape(len(data), -1).argmax(axis=1) == data.y if len(data) else data.y == 0
 
 
 def _digest(*arrays: Any) -> str:

@@ -6,9 +6,15 @@ import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nmcompile.errors import CompileError
+from nmcompile.host.data import Data
+from nmcompile.ir import Network, evaluate
 from nmcompile.tuning.judge import Failure, Measured, Request
 from nmcompile.tuning.pareto import USUAL, Objective, Point, finalists, rank
 from nmcompile.tuning.space import Settings, Space
@@ -46,6 +52,20 @@ class Search:
     allowed_loss: float
     seed: int
     command: Command
+
+    def float_right(self, network: Network, data: Data, name: str) -> NDArray[np.bool_]:
+        """(samples,) whether the float network answers right; computed once, then kept by name."""
+        kept = self.study.user_attrs.get(f"float {name}")
+        if kept is None:
+            assert data.y is not None
+            output = network.outputs[0].name
+            scores = evaluate(network, data.x)[output].reshape(
+                len(data), prod(network.shapes[output])
+            )
+            kept = np.packbits(scores.argmax(axis=1) == data.y).tobytes().hex()
+            self.study.set_user_attr(f"float {name}", kept)
+        bits = np.frombuffer(bytes.fromhex(kept), np.uint8)
+        return np.unpackbits(bits, count=len(data)).astype(bool)
 
     def run(self, workers: Workers, trials: int, progress: Progress) -> None:
         """Judge settings until so many trials are finished in all."""
