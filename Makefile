@@ -155,7 +155,7 @@ docs: $(VENV)/.dev ## Build the documentation into site/
 	$(BIN)/python -m mkdocs build --strict
 
 figures: $(VENV)/.demo ## Draw the pictures in docs/figures
-	$(BIN)/python tools/figures.py
+	$(BIN)/python -m tools.figures
 
 lock: $(VENV)/.dev ## Pin the development environment anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-header --extra report --group dev pyproject.toml -o requirements/dev.txt

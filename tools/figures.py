@@ -1,7 +1,8 @@
-"""Draw the pictures in docs/figures from the shipped MNIST network."""
+"""Draw the pictures in docs/figures from the shipped networks and the examples' scripts."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from nmcompile.host.data import load_data
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "figures"
 MNIST = ROOT / "examples" / "mnist"
+#: Examples whose scripts draw a picture of their own.
+EXAMPLES = ("lif_tuning_curve",)
 #: The test image that is shown.
 SAMPLE = 11
 
@@ -41,6 +44,10 @@ def main() -> None:
         figure = overview(program, recording, data.x[SAMPLE], int(data.y[SAMPLE]))
         write_atomically(FIGURES / "overview.png", png_bytes(figure))
     print(f"wrote {FIGURES.relative_to(ROOT) / 'overview.png'}")
+    for name in EXAMPLES:
+        print(f"\nexamples/{name}", flush=True)
+        script = import_module(f"examples.{name}.{name}")
+        script.main(["--figure", str(FIGURES / f"{name}.png")])
 
 
 def overview(program: Any, recording: Recording, x: Any, label: int) -> Any:
