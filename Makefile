@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-keras test-training-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-speed bench-map bench-sides lint format docs figures lock clean
+.PHONY: help demo test test-all test-keras test-training-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs figures lock clean
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,11 +104,18 @@ test-newest: ## The tests on Python 3.13 with NumPy 2
 	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest pytest-cov hypothesis
 	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser"
 
-bench: bench-first-path bench-speed bench-map ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
+bench: bench-first-path bench-accuracy bench-speed bench-map ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
 
 bench-first-path: $(VENV)/.demo ## Measure start, size, and accuracy of the shipped networks
 	$(BIN)/python -m tools.bench.first_path $(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION),--fashion $(FASHION))
 	$(PAGE)
+
+bench-accuracy: $(VENV)/.demo ## Measure accuracy on whole test sets: MNIST=… FASHION=… CIFAR10=… (30 min), ABLATION=1 for each option
+	$(BIN)/python -m tools.bench.accuracy $(SETS)
+	$(if $(ABLATION),$(BIN)/python -m tools.bench.ablation $(SETS))
+	$(PAGE)
+
+SETS = $(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION),--fashion $(FASHION)) $(if $(CIFAR10),--cifar10 $(CIFAR10))
 
 bench-speed: $(VENV)/.demo bench-sides ## Measure the emulator beside nengo-loihi, Lava and PyTorch, and on whole chips
 	$(BIN)/python -m tools.bench.speed $(if $(MNIST),--mnist $(MNIST))

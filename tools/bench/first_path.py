@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 import nmcompile
 from nmcompile.host.data import Data
 from nmcompile.ir.nodes import Shape
+from tools.bench.accuracy import images
 from tools.bench.record import ROOT, Figure, write
 
 
@@ -94,7 +95,7 @@ def network(
         yield Figure(f"{name}: build command", took, "s", goal, took < build if build else None)
         program = nmcompile.Program.load(path)
     nmcompile.evaluate(program, folder / "test_1000.npz", limit=2)  # compiles the kernels
-    data = whole(test_set, program.encoder.input_shape) if test_set else None
+    data = images(test_set, "test", program.encoder.input_shape) if test_set else None
     found = nmcompile.evaluate(program, data or folder / "test_1000.npz")
     points = 100 * found.lost
     label = f"{name}: {found.samples} test images, {steps} steps"
@@ -116,13 +117,6 @@ def network(
     )
     yield Figure(f"{label}, spikes on chip", found.spikes_per_sample, "per image")
     yield Figure(f"{label}, cores", found.cores, "cores")
-
-
-def whole(path: Path, shape: Shape) -> Data:
-    """The test set of a file in Keras' format, values in 0..1."""
-    with np.load(path, allow_pickle=False) as file:
-        x = file["x_test"].astype(np.float32).reshape(-1, *shape) / 255
-        return Data(x, file["y_test"].astype(np.int64).reshape(-1), str(path))
 
 
 if __name__ == "__main__":
