@@ -14,13 +14,10 @@ from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
-import numpy as np
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import nmcompile
-from nmcompile.host.data import Data
-from nmcompile.ir.nodes import Shape
 from tools.bench.accuracy import images
 from tools.bench.record import ROOT, Figure, write
 

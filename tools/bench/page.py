@@ -25,13 +25,14 @@ SUBJECTS = {
         "Accuracy on whole test sets",
         "make bench-accuracy MNIST=mnist.npz FASHION=fashion_mnist.npz CIFAR10=cifar10.npz",
         """\
-All layers but the encoder and the last linear one are on the chip, and all steps are counted, those in
-which the pipeline fills included. Networks are calibrated on 500 training images. The float network is
-the file as our reference evaluates it, which equals Keras to 1e-4; points are lost against it.""",
+All layers but the encoder and the last linear one are on the chip, and all steps are counted, those
+in which the pipeline fills included. Networks are calibrated on 500 training images. The float
+network is the file as our reference evaluates it, which equals Keras to 1e-4; points are lost
+against it.""",
     ),
     "ablation": (
         "What each option of a conversion is worth",
-        "make bench-accuracy ABLATION=1 MNIST=mnist.npz FASHION=fashion_mnist.npz CIFAR10=cifar10.npz",
+        "make bench-accuracy ABLATION=1 MNIST=mnist.npz FASHION=… CIFAR10=…",
         """\
 One option is changed at a time. Judged are 1,000 images that training held out, so that test images
 take no part in any choice; with so few, differences below about half a point are chance. The error

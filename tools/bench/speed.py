@@ -21,7 +21,7 @@ import numpy as np
 
 import nmcompile
 from tools.bench import versus
-from tools.bench.first_path import whole
+from tools.bench.accuracy import images
 from tools.bench.record import ROOT, Figure, at_least, at_most, progress, write
 from tools.bench.whole_chip import (
     BUSY_RATES,
@@ -118,7 +118,7 @@ def mnist(folder: Path, test_set: Path | None) -> Iterator[Figure]:
     )
     program.save(folder / "net.nmc")
     if test_set is not None:
-        data = whole(test_set, program.encoder.input_shape)
+        data = images(test_set, "test", program.encoder.input_shape)
         x, y = data.x, data.y
     else:
         with np.load(example / "test_1000.npz") as file:
