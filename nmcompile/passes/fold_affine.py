@@ -58,28 +58,34 @@ def _fold_forward(network: Network, node: Affine) -> Network | None:
     if len(network.consumers[node.name]) != 1:
         return None
     target = network[network.consumers[node.name][0]]
-    if isinstance(target, Conv2d):
-        if target.padding != NO_PADDING or target.groups != 1:
-            return None
-        axes: tuple[int, ...] = (0, 1, 2)
-    elif isinstance(target, Dense):
-        axes = (0,)
-    else:
+    if not isinstance(target, (Conv2d, Dense)):
         return None
+    groups = 1
+    if isinstance(target, Conv2d):
+        if target.padding != NO_PADDING:
+            return None
+        groups = target.groups
     channels = network.shapes[node.name][-1]
     scale, shift = _per_channel(node.scale, channels), _per_channel(node.shift, channels)
     if scale is None or shift is None:
         return None
-    bias = np.zeros(target.weights.shape[-1], np.float32) if target.bias is None else target.bias
-    moved = (target.weights * shift[:, None]).sum(axis=axes, dtype=np.float64)
+    outputs = target.weights.shape[-1]
+    bias = np.zeros(outputs, np.float32) if target.bias is None else target.bias
+    axes = tuple(range(target.weights.ndim - 1))
+    moved = (target.weights * _seen(shift, groups, outputs)).sum(axis=axes, dtype=np.float64)
     merged = replace(
         target,
         inputs=node.inputs,
-        weights=(target.weights * scale[:, None]).astype(np.float32),
+        weights=(target.weights * _seen(scale, groups, outputs)).astype(np.float32),
         bias=(bias + moved).astype(np.float32),
         origin=node.origin + target.origin,
     )
     return network.edit({node.name: (), target.name: (merged,)})
+
+
+def _seen(values: FloatArray, groups: int, outputs: int) -> FloatArray:
+    """(channels,) values as (channels / groups, outputs): those of the channels an output reads."""
+    return np.repeat(values.reshape(groups, -1), outputs // groups, axis=0).T
 
 
 def _per_channel(value: FloatArray, channels: int) -> FloatArray | None:

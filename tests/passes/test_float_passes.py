@@ -81,6 +81,26 @@ def test_fold_affine() -> None:
     assert_golden(GOLDEN / "fold-affine.txt", str(folded))
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_an_affine_layer_folds_into_a_grouped_convolution_behind_it(groups: int) -> None:
+    rng = np.random.default_rng(groups)
+    scale, shift = rng.normal(size=(2, 4)).astype(np.float32)
+    weights = rng.normal(size=(2, 2, 4 // groups, 8)).astype(np.float32)
+    network = Network.build(
+        [
+            nodes.Input(name="image", size=(5, 5, 4)),
+            Affine(name="affine", inputs=("image",), scale=scale, shift=shift),
+            nodes.Conv2d(
+                name="conv", inputs=("affine",), weights=weights, bias=None, groups=groups
+            ),
+            nodes.Output(name="output", inputs=("conv",)),
+        ]
+    )
+    folded = FoldAffine().run(network)
+    assert [type(node).__name__ for node in folded] == ["Input", "Conv2d", "Output"]
+    assert_same_values(network, folded)
+
+
 def test_merge_pooling() -> None:
     stages = Stages.of(with_norm())
     assert not any(isinstance(node, Pool2d) for node in stages.merged)
