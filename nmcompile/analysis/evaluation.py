@@ -22,7 +22,8 @@ from nmcompile.chip.program import Program
 from nmcompile.errors import DataError, UsageError
 from nmcompile.files import write_atomically
 from nmcompile.host.data import Data
-from nmcompile.ir import Network, evaluate
+from nmcompile.ir import Network
+from nmcompile.ir.over_time import evaluate_frames
 from nmcompile.ir.serialise import network_from_tensors
 
 #: Samples between two saves of a resumable evaluation.
@@ -168,7 +169,7 @@ def evaluate_program(
         result = session.run(part, steps, probes, first=log.done)
         log.seconds += time.perf_counter() - begin
         result_backend, target = result.backend, result.target
-        log.float_answers.append(_float_answers(network, part))
+        log.float_answers.append(_float_answers(network, part, steps))
         log.answers.append(result.answers)
         early = Exits(np.full(len(part), steps), result.answers)
         if program.read_out.margin:
@@ -187,11 +188,13 @@ def evaluate_program(
     return _judge(program, data, log, names, steps, result_backend, target)
 
 
-def _float_answers(network: Network | None, x: NDArray[np.float32]) -> NDArray[np.int64]:
+def _float_answers(
+    network: Network | None, x: NDArray[np.float32], steps: int
+) -> NDArray[np.int64]:
     """(samples,) the float network's answers; -1 where there is none."""
     if network is None:
         return np.full(len(x), -1, np.int64)
-    outputs = evaluate(network, x)[network.outputs[0].name]
+    outputs = evaluate_frames(network, x, steps)
     return outputs.reshape(len(x), -1).argmax(axis=1).astype(np.int64)
 
 

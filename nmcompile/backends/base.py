@@ -90,7 +90,10 @@ class Session(Protocol):
         probes: Sequence[Probe] = (),
         first: int | None = None,
     ) -> Result:
-        """Run samples, each from a fresh state; `first` numbers the first, for noise."""
+        """Run samples, each from a fresh state; `first` numbers the first, for noise.
+
+        Inputs are (samples, *input shape), or (samples, frames, *input shape).
+        """
         ...
 
 

@@ -20,7 +20,7 @@ class Data:
 
     Attributes
     ----------
-    x : (samples, *shape) float32
+    x : (samples, *shape) float32, or (samples, frames, *shape)
     y : (samples,) int64, or None
     path : where they came from
     """
@@ -58,7 +58,7 @@ def load_data(
 
     Parameters
     ----------
-    shape : that one sample must have
+    shape : that one sample must have, or each of its frames where its input changes over time
     labels : number of classes; the file must then hold `y` in 0..labels - 1. `y` is read
         only then, so that files with targets of another kind serve as inputs
     needed : False where a file without `y` will do
@@ -94,7 +94,7 @@ def load_data(
     x = arrays["x"]
     if x.dtype.kind not in "fiub" or x.ndim < 1:
         raise DataError(f"{path}: x has type {x.dtype} and {x.ndim} axes; numbers are needed")
-    if shape is not None and x.shape[1:] != shape:
+    if shape is not None and shape not in (x.shape[1:], x.shape[2:]):
         hint = "; add the last axis of 1 channel" if (*x.shape[1:], 1) == shape else ""
         raise DataError(
             f"{path}: each sample of x has shape {x.shape[1:]}, the network takes {shape}{hint}"

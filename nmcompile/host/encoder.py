@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.chip.program import INPUT_LIMIT, Encoder, HostConv
-from nmcompile.errors import DataError
+from nmcompile.errors import DataError, UsageError
 from nmcompile.ir.linear import expand_groups
 from nmcompile.ir.nodes import FloatArray
 from nmcompile.ir.reference import pad, windows
@@ -87,17 +87,66 @@ def _limited(layer: HostConv, result: NDArray[np.float64]) -> NDArray[np.float64
     return np.floor(flat * 2.0**-layer.shift) if layer.shift else flat
 
 
+def frame_currents(encoder: Encoder, x: FloatArray) -> NDArray[np.int64]:
+    """Current of every encoder neuron for each frame of the samples.
+
+    Parameters
+    ----------
+    x : (samples, *input shape), or (samples, frames, *input shape) for input that changes
+
+    Returns
+    -------
+    (samples, frames, neurons) int64; a sample that does not change is one frame
+    """
+    frames = x[:, None] if x.ndim <= 1 + len(encoder.input_shape) else x
+    if frames.shape[2:] != encoder.input_shape:
+        raise DataError(
+            f"samples have shape {tuple(x.shape[1:])}, the network takes {encoder.input_shape}, or "
+            "several of that shape as frames over time"
+        )
+    flat = encoder_currents(encoder, frames.reshape(-1, *encoder.input_shape))
+    return flat.reshape(*frames.shape[:2], flat.shape[1])
+
+
+def n_frames(encoder: Encoder, x: FloatArray) -> int:
+    """Frames of each sample; 1 where it does not change."""
+    return 1 if x.ndim <= 1 + len(encoder.input_shape) else x.shape[1]
+
+
+def frame_steps(frames: int, steps: int) -> int:
+    """Steps in which each frame is shown; what is left over, behind the last, has no input.
+
+    Raises
+    ------
+    UsageError
+        More frames than steps.
+    """
+    if frames > steps:
+        raise UsageError(
+            f"--steps {steps}: each sample has {frames} frames, and one takes a step at least; "
+            f"use {frames} steps or more"
+        )
+    return steps // max(frames, 1)
+
+
 def encoder_spikes(encoder: Encoder, currents: NDArray[np.int64], steps: int) -> NDArray[np.bool_]:
     """Spikes that the currents cause, step by step.
+
+    Parameters
+    ----------
+    currents : (samples, neurons), or (samples, frames, neurons)
 
     Returns
     -------
     (samples, steps, neurons) bool
     """
-    spikes = np.zeros((len(currents), steps, prod(encoder.shape)), bool)
-    voltage = np.full(currents.shape, encoder.threshold // 2, np.int64)
-    for step in range(steps):
-        voltage += currents
+    currents = currents[:, None] if currents.ndim == 2 else currents
+    samples, frames, neurons = currents.shape
+    hold = frame_steps(frames, steps)
+    spikes = np.zeros((samples, steps, neurons), bool)
+    voltage = np.full((samples, neurons), encoder.threshold // 2, np.int64)
+    for step in range(min(steps, frames * hold)):
+        voltage += currents[:, step // hold]
         spikes[:, step] = voltage >= encoder.threshold
         voltage -= encoder.threshold * spikes[:, step]
     return spikes

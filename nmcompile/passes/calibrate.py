@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.chip.discrete import DiscreteConnection, DiscreteLayer
-from nmcompile.host.encoder import encoder_currents, encoder_spikes
+from nmcompile.host.encoder import encoder_spikes, frame_currents
 from nmcompile.ir.layers import LayerGraph, NeuronLayer
 from nmcompile.ir.links import through
 from nmcompile.ir.nodes import FloatArray, Spiking
@@ -58,7 +58,8 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
 
     Attributes
     ----------
-    samples : (samples, *input shape) float32; the first `options.gain_samples` are used
+    samples : (samples, *input shape), or (samples, frames, *input shape), float32; the first
+        `options.gain_samples` are used
     options : steps per sample, and which of the corrections to make
     discretise : makes the integers of a layer
     """
@@ -75,18 +76,20 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
         if not len(x):
             return value
         graph = value
-        floats: dict[str, FloatArray] = {value.input_name: x.reshape(len(x), -1)}
+        size = prod(value.input_shape)
+        floats: dict[str, FloatArray] = {value.input_name: x.reshape(-1, size)}
         spikes: dict[str, Spikes] = {}
         for original in value.layers:
             links = value.into(original.name)
             drive = sum((through(c, floats[c.source]) for c in links), start=original.bias)
-            wanted = floats[original.name] = compute(original.neuron, [drive])
+            floats[original.name] = compute(original.neuron, [drive])
+            wanted = floats[original.name].reshape(len(x), -1, original.size).mean(axis=1)
             layer = graph.layer(original.name)
             if not isinstance(layer.neuron, Spiking):
                 continue
             if layer.place == "host_in":
                 encoder = discrete_encoder(graph, self.discretise.input_range)
-                currents = encoder_currents(encoder, x)
+                currents = frame_currents(encoder, x)
                 sent = spikes[layer.name] = encoder_spikes(encoder, currents, self.options.steps)
                 graph = _with(graph, replace(layer, rate=float(sent.mean())))
                 continue
@@ -130,6 +133,9 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
             graph = replace(graph, connections=connections)
         return graph
 
+    def _changing(self, graph: LayerGraph) -> bool:
+        return self.samples.ndim > 1 + len(graph.input_shape)
+
     def _best_threshold(
         self,
         graph: LayerGraph,
@@ -169,7 +175,8 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
         assert isinstance(neuron, Spiking)
         rate = self._rate(layer, spikes)
         layer = replace(layer, rate=float(spikes.mean()))
-        if self.options.gain == "none":
+        if self.options.gain == "none" or (neuron.own and self._changing(graph)):
+            # What the model's own neurons remember from frame to frame is no rate.
             return _with(graph, layer)
         amplitude = float(_limited(_best_gain(rate, wanted), neuron.amplitude))
         layer = replace(layer, neuron=replace(neuron, amplitude=amplitude))

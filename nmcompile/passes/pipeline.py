@@ -93,7 +93,9 @@ def compile_network(
     }
     value: Any = network
     records: list[PassRecord] = []
-    for number, step in enumerate(_passes(network, target, options, data, manifest, records)):
+    for number, step in enumerate(
+        _passes(network, target, options, data, manifest, records, calibration)
+    ):
         begin = time.perf_counter()
         step.requires(value)
         after = step.run(value)
@@ -130,7 +132,7 @@ def partition_network(
     network = _timed(network, options)
     data = _calibration(network, options, calibration)
     value: Any = network
-    for step in _passes(network, target, options, data, {}, []):
+    for step in _passes(network, target, options, data, {}, [], calibration):
         step.requires(value)
         value = step.run(value)
         step.ensures(value)
@@ -155,7 +157,7 @@ def float_layers(
     network = _timed(network, options)
     data = _calibration(network, options, calibration)
     value: Any = network
-    for step in _passes(network, target, options, data, {}, []):
+    for step in _passes(network, target, options, data, {}, [], calibration):
         if isinstance(step, Discretise):
             break
         step.requires(value)
@@ -185,6 +187,7 @@ def _passes(
     data: FloatArray,
     manifest: Mapping[str, Any],
     records: list[PassRecord],
+    samples: FloatArray | None = None,
 ) -> Iterator[Pass[Any, Any]]:
     """All passes; each is made when its turn comes, so the last can log those before."""
     hardware = target.hardware
@@ -202,7 +205,8 @@ def _passes(
         input_range=(float(data.min()), float(data.max())),
     )
     yield Equalise(data, options.equalise, options.percentile)
-    yield Calibrate(data, options, discretise)
+    changing = samples is not None and samples.ndim > data.ndim
+    yield Calibrate(samples if samples is not None and changing else data, options, discretise)
     yield discretise
     yield PartitionLayers(hardware, options.optimise, target.board)
     yield Allocate(hardware)
@@ -220,8 +224,13 @@ def _passes(
 def _calibration(
     network: Network, options: BuildOptions, calibration: FloatArray | None
 ) -> FloatArray:
-    """Calibration samples as float32, checked; or synthetic ones, with a loud warning."""
+    """Calibration samples, or all frames of them, as float32, checked; or synthetic ones.
+
+    Where no data is given there is a loud warning.
+    """
     shape = network.inputs[0].size
+    if calibration is not None and calibration.shape[2:] == shape:
+        calibration = calibration.reshape(-1, *shape)
     if calibration is None:
         warnings.warn(
             "no calibration data: rates are scaled by uniform noise in 0..1 (seed "

@@ -16,7 +16,9 @@ from tests.networks import small_cnn
 
 @pytest.mark.parametrize("steps", [8, 32, 1000])
 def test_exact_rates_give_the_float_networks_scores(steps: int) -> None:
-    program, network = small_program(), float_network(small_program())
+    # Gains of channels would be in the weights.
+    program = compiled(small_cnn(), gain_samples=0)
+    network = float_network(program)
     assert program.read_out.layers == ("fc",)
     layer = program.layer("fc")
     values = evaluate(network, samples(program, 6), keep=["fc", "scores"])

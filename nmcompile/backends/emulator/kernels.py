@@ -276,6 +276,7 @@ def run_samples(
     currents: np.ndarray,
     encoder_threshold: int,
     steps: int,
+    hold: int,
     read: np.ndarray,
     reads_voltage: bool,
     step_weights: np.ndarray,
@@ -294,7 +295,8 @@ def run_samples(
 
     Parameters
     ----------
-    currents : (samples, encoder neurons) int64
+    currents : (samples, frames, encoder neurons) int64
+    hold : steps in which each frame is shown; behind the last there is no input
     read : (read compartments,) int64, ascending
     reads_voltage : whether their final voltage is read, or else their spikes
     step_weights : (steps,) int64, what a spike counts in each step
@@ -312,11 +314,15 @@ def run_samples(
     if not reads_voltage:
         for k in range(len(read)):
             place[read[k]] = k
-    state = fresh_state(lowered, currents.shape[1])
+    frames = currents.shape[1]
+    state = fresh_state(lowered, currents.shape[2])
     words = state.flags.view(np.uint64)
     for s in range(len(currents)):
-        active = np.flatnonzero(currents[s])
-        drive = currents[s][active]
+        shown = currents[s, 0] != 0
+        for frame in range(1, frames):
+            shown |= currents[s, frame] != 0
+        active = np.flatnonzero(shown)
+        drive = currents[s, 0][active]
         encoder_v = np.full(len(active), encoder_threshold // 2, np.int64)
         _clear(lowered, state)
         for step in range(steps):
@@ -331,6 +337,9 @@ def run_samples(
             _record(
                 state, n_fired, probed, probe_spikes[s, step], probe_u[s, step], probe_v[s, step]
             )
+            if step and step % hold == 0:
+                frame = step // hold
+                drive = currents[s, frame][active] if frame < frames else np.zeros_like(drive)
             for e in range(len(active)):
                 voltage = encoder_v[e] + drive[e]
                 fires = voltage >= encoder_threshold

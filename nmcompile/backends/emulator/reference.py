@@ -31,7 +31,7 @@ from nmcompile.chip import arithmetic
 from nmcompile.chip.arithmetic import ACCUMULATOR_BITS, CURRENT_BITS
 from nmcompile.chip.core import DISCRETE, Core
 from nmcompile.chip.program import Program
-from nmcompile.host.encoder import encoder_currents
+from nmcompile.host.encoder import frame_currents
 from nmcompile.ir.nodes import FloatArray
 
 
@@ -87,8 +87,9 @@ class ReferenceChip:
     Parameters
     ----------
     program : to run
-    x : one sample, of the Program's input shape
+    x : one sample, of the Program's input shape, or several frames of it
     seed : of the chip's noise and of stochastic rounding
+    hold : steps for which each frame of `x` is shown, where it has several
 
     Attributes
     ----------
@@ -96,7 +97,9 @@ class ReferenceChip:
     overflows, events : registers that wrapped around, and weights other than 0 that were added
     """
 
-    def __init__(self, program: Program, x: FloatArray, seed: int = 0) -> None:
+    def __init__(
+        self, program: Program, x: FloatArray, seed: int = 0, hold: int | None = None
+    ) -> None:
         self.program = program
         self.seed = seed
         self.step_number = 0
@@ -114,8 +117,9 @@ class ReferenceChip:
             for number, core in enumerate(program.cores)
         ]
         encoder = program.encoder
-        self.currents: list[int] = encoder_currents(encoder, x[None])[0].tolist()
-        self.encoder_v = [encoder.threshold // 2] * len(self.currents)
+        self.hold = hold
+        self.currents: list[list[int]] = frame_currents(encoder, x[None])[0].tolist()
+        self.encoder_v = [encoder.threshold // 2] * len(self.currents[0])
 
     def step(
         self,
@@ -255,7 +259,10 @@ class ReferenceChip:
 
     def _encoder_spikes(self) -> Iterator[int]:
         threshold = self.program.encoder.threshold
-        for neuron, current in enumerate(self.currents):
+        frame = self.step_number // self.hold if self.hold else 0
+        if frame >= len(self.currents):
+            return
+        for neuron, current in enumerate(self.currents[frame]):
             self.encoder_v[neuron] += current
             if self.encoder_v[neuron] >= threshold:
                 self.encoder_v[neuron] -= threshold

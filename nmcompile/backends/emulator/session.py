@@ -19,7 +19,7 @@ from nmcompile.backends.emulator.lower import layer_compartments, lower
 from nmcompile.chip.program import INPUT_LIMIT, Program
 from nmcompile.errors import UsageError
 from nmcompile.host.decoder import decode, step_weights
-from nmcompile.host.encoder import encoder_currents, encoder_spikes
+from nmcompile.host.encoder import encoder_spikes, frame_currents, frame_steps, n_frames
 from nmcompile.ir.nodes import FloatArray
 
 #: Memory that the per-sample results of one kernel call may take, in bytes.
@@ -86,7 +86,8 @@ class EmulatorSession:
 
         Parameters
         ----------
-        inputs : (samples, *input shape), values as the model takes them
+        inputs : (samples, *input shape), values as the model takes them; or (samples, frames,
+            *input shape), each frame shown for equally many steps
         steps : time steps per sample, filling of the pipeline included; None for the Program's
         probes : what to record
         first : number of the first sample, on which its noise depends; goes on counting if None
@@ -121,6 +122,7 @@ class EmulatorSession:
         samples, layers = len(inputs), len(program.layers)
         values = np.zeros((samples, len(self._read)), np.int64)
         counted = step_weights(program, steps)
+        hold = frame_steps(n_frames(program.encoder, inputs), steps)
         host_spikes = np.zeros(samples, np.int64)
         layer_spikes = np.zeros((samples, layers + 1), np.int64)
         events = np.zeros(samples, np.int64)
@@ -136,9 +138,10 @@ class EmulatorSession:
                 part = slice(start, min(start + ENCODED, share.stop))
                 run_samples(
                     self._lowered,
-                    encoder_currents(program.encoder, inputs[part]),
+                    frame_currents(program.encoder, inputs[part]),
                     program.encoder.threshold,
                     steps,
+                    hold,
                     self._read,
                     program.read_out.kind == "voltage",
                     counted,
@@ -262,7 +265,7 @@ class _Wanted:
             if probe.layer in self.slices:
                 found[probe] = arrays[probe.quantity][:, :, self.slices[probe.layer]]
             else:
-                currents = encoder_currents(self.program.encoder, inputs)
+                currents = frame_currents(self.program.encoder, inputs)
                 found[probe] = encoder_spikes(self.program.encoder, currents, steps)
         return found
 

@@ -1,0 +1,82 @@
+"""Float evaluation of samples whose input changes over time, frame by frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.ir import nodes
+from nmcompile.ir.network import Network
+from nmcompile.ir.nodes import FloatArray, Spiking
+from nmcompile.ir.reference import compute, evaluate
+
+#: Samples computed at a time.
+BATCH = 256
+
+
+def evaluate_frames(network: Network, x: FloatArray, steps: int) -> FloatArray:
+    """Outputs for samples that may be frames over time, in the mean over these.
+
+    A ReLU remembers nothing, so its network sees each frame alone. Spiking neurons of the model's
+    own remember: they run for as many steps as a frame is shown, as in training.
+
+    Parameters
+    ----------
+    x : (samples, *input shape), or (samples, frames, *input shape)
+    steps : of a sample; each frame is shown for an equal share
+
+    Returns
+    -------
+    (samples, *output shape) of the first output
+    """
+    shape, output = network.inputs[0].size, network.outputs[0].name
+    if x.ndim <= 1 + len(shape):
+        return evaluate(network, x)[output]
+    samples, frames = x.shape[:2]
+    if not any(isinstance(node, Spiking) for node in network):
+        flat = evaluate(network, x.reshape(-1, *shape))[output]
+        return flat.reshape(samples, frames, *flat.shape[1:]).mean(axis=1)
+    hold = max(1, steps // frames)
+    parts = [_run(network, x[k : k + BATCH], hold) for k in range(0, samples, BATCH)]
+    return np.concatenate(parts)
+
+
+def _run(network: Network, x: FloatArray, hold: int) -> FloatArray:
+    """(samples, *output shape) mean output of a network with spiking neurons."""
+    neurons: dict[str, _Neurons] = {}
+    total: FloatArray | None = None
+    for frame in range(x.shape[1]):
+        for _ in range(hold):
+            values: dict[str, FloatArray] = {}
+            for node in network:
+                sources = [values[name] for name in node.inputs]
+                if isinstance(node, nodes.Input):
+                    values[node.name] = x[:, frame]
+                elif isinstance(node, Spiking):
+                    state = neurons.setdefault(node.name, _Neurons(node, sources[0]))
+                    values[node.name] = state.step(sources[0])
+                else:
+                    values[node.name] = compute(node, sources)
+            output = values[network.outputs[0].name]
+            total = output if total is None else total + output
+    assert total is not None
+    return (total / np.float32(x.shape[1] * hold)).astype(np.float32)
+
+
+class _Neurons:
+    """Voltages of spiking neurons with a hard reset."""
+
+    def __init__(self, node: Spiking, like: FloatArray) -> None:
+        self._node = node
+        self._voltage = np.zeros(like.shape, np.float32)
+        self._resting: NDArray[np.int32] = np.zeros(like.shape, np.int32)
+
+    def step(self, drive: FloatArray) -> FloatArray:
+        """What the spikes of one step stand for."""
+        node = self._node
+        voltage = self._voltage * np.float32(1 - node.leak) + drive
+        voltage[self._resting > 0] = 0
+        fired = voltage > node.threshold
+        self._voltage = np.where(fired, np.float32(0), voltage)
+        self._resting = np.maximum(self._resting + fired * (node.pause + 1) - 1, 0).astype(np.int32)
+        return fired.astype(np.float32) * np.float32(node.amplitude)
