@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import prod
+from math import expm1, prod
 from typing import ClassVar
 
 import numpy as np
@@ -94,7 +94,7 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
                 graph = _with(graph, replace(layer, rate=float(sent.mean())))
                 continue
             if self.options.initial_voltage == "aligned":
-                layer = replace(layer, initial=-layer.depth * layer.bias)
+                layer = replace(layer, initial=_aligned(layer, graph.dt_s))
             if self.options.rounding == "output":
                 graph = self._rounded(graph, layer, spikes)
             layer, made, incoming = self._best_threshold(graph, layer, spikes, wanted)
@@ -203,6 +203,16 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
                 threshold = new.neuron.threshold / old.neuron.threshold
                 words.append(f"{old.name} spike x{spike:.3f} threshold x{threshold:.2f}")
         return ", ".join(words)
+
+
+def _aligned(layer: NeuronLayer, dt_s: float) -> FloatArray:
+    """(neurons,) voltages that are zero when the first input comes: the bias has acted till then."""
+    assert isinstance(layer.neuron, Spiking)
+    tau = layer.neuron.tau_rc_s
+    if tau is None:
+        return -layer.depth * layer.bias
+    leak = -expm1(-dt_s / tau)
+    return (layer.bias * np.float32(-expm1(layer.depth * dt_s / tau) / leak)).astype(np.float32)
 
 
 def _with(graph: LayerGraph, layer: NeuronLayer) -> LayerGraph:

@@ -69,6 +69,10 @@ class SpikingActivation(keras.layers.Layer):  # type: ignore[misc]
         self.neuron = neuron
         self.spiking_aware_training = spiking_aware_training
 
+    def build(self, input_shape: Any) -> None:
+        """Nothing to make but the neuron, which has no weights."""
+        self.built = True
+
     def call(self, x: Any, training: bool = False) -> Any:
         """Spikes times ``amplitude / dt``."""
         if training and not self.spiking_aware_training:

@@ -67,6 +67,22 @@ def model_chip_on() -> Any:
     ])  # fmt: skip
 
 
+def model_over_time() -> Any:
+    from nmcompile.training import ChipDense, ChipIF, ChipLIF, SpikeNoise, SpikingActivation
+
+    return keras.Sequential([
+        kl.Input((12, 6)),
+        kl.Dense(20),
+        SpikingActivation(ChipLIF(0.005, 0.001, 300.0, -0.2, amplitude=0.003)),
+        SpikeNoise(12),
+        kl.Dropout(0.2),
+        ChipDense(16, use_bias=False),
+        SpikingActivation(ChipIF(), spiking_aware_training=False),
+        kl.Dense(3),
+        kl.GlobalAveragePooling1D(),
+    ])  # fmt: skip
+
+
 def model_cnn() -> Any:
     return keras.Sequential([
         kl.Input((12, 12, 1)),

@@ -7,6 +7,7 @@ from nmcompile.frontends.keras.builder import Converter, NodeBuilder, Refused, S
 from nmcompile.frontends.keras.graph import Call, Graph, build_graph
 from nmcompile.frontends.keras.model import Layer, Model
 from nmcompile.frontends.keras.options import Options
+from nmcompile.frontends.keras.over_time import OVER_TIME, REFUSAL, runs_over_time
 from nmcompile.frontends.keras.refusals import refusal
 from nmcompile.frontends.keras.registry import DROPPED, LAYERS, OPERATIONS
 from nmcompile.frontends.keras.weights import WeightStore
@@ -69,14 +70,18 @@ def _converters(graph: Graph, where: str, obstacles: list[Obstacle]) -> dict[int
     final = _final_calls(graph)
     last: dict[int, bool] = {}
     used: dict[int, Layer] = {}
+    timed = runs_over_time(graph)
     for name, call in graph.calls.items():
         key = id(call.layer)
         used[key] = call.layer
         last[key] = last.get(key, True) and name in final
     found: dict[int, Converter] = {}
     for key, layer in used.items():
-        table = OPERATIONS if layer.is_op else LAYERS
+        table = OPERATIONS if layer.is_op else OVER_TIME if timed else LAYERS
         parse = None if layer.custom else table.get(layer.kind)
+        if parse is None and timed and layer.kind in LAYERS:
+            obstacles.append(Obstacle(layer.name, layer.kind, *REFUSAL))
+            continue
         if parse is None:
             obstacles.append(Obstacle(layer.name, layer.kind, *refusal(layer.kind, layer.custom)))
             continue

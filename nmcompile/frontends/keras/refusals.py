@@ -108,10 +108,6 @@ REFUSED: dict[str, tuple[str, str]] = {
     "SlicingOpLambda": ("it slices activations", "use Cropping2D"),
     "AdaptiveAveragePooling1D": ("its windows vary", "use AveragePooling1D"),
     "AdaptiveAveragePooling2D": ("its windows vary", "use AveragePooling2D"),
-    "SpikingActivation": (
-        "it has a time axis, which the chip makes itself",
-        "put its neuron (ChipIF, ChipLIF) in its place, in a model of the same layers without time",
-    ),
     "Pipeline": _CUSTOM_LOOP,
     "QuantizedDense": _QUANTISED,
 }
