@@ -25,7 +25,7 @@ demo: $(VENV)/.demo ## Build the shipped MNIST network, run 1,000 images, write 
 	$(BIN)/python -m nmcompile eval demo/mnist.nmc --data examples/mnist/test_1000.npz --report demo/report.html
 
 test: $(VENV)/.dev ## Run the tests (without Keras and reference emulators), with coverage
-	$(BIN)/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not keras and not reference and not nengo and not browser" --cov --cov-report=term:skip-covered
 
 test-all: test-keras test-training-torch test-nengo test-nengo-loihi test-browser test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
 	$(BIN)/python -m pytest -m "not keras and not reference and not nengo and not browser"
