@@ -87,6 +87,10 @@ def build(
                 "leave it out"
             )
         return _build_nengo(model, target, chosen, calibrate, sha256)
+    if chosen.early_exit and calibrate is None:
+        raise UsageError(
+            "--early-exit: when a lead is safe is learnt from real inputs; give some, --calibrate"
+        )
     source = load(model)
     shape = source.network.inputs[0].size
     if isinstance(calibrate, (str, Path)):
@@ -108,10 +112,7 @@ def build(
         raise error.with_remedies(found) from error
     if not chosen.early_exit:
         return program
-    if calibrate is None:
-        raise UsageError(
-            "--early-exit: when a lead is safe is learnt from real inputs; give some, --calibrate"
-        )
+    assert calibrate is not None
     return with_margin(program, calibrate, chosen.early_exit)
 
 

@@ -98,7 +98,7 @@ def test_every_recorded_model_runs_with_its_read_out_on_the_chip(model: Path) ->
     x = images(20, model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = nmcompile.build(model, calibrate=x, host_layers=0, readout="chip", steps=8)
+        program = nmcompile.build(model, calibrate=x, host_layers=0, readout="chip", steps=16)
         result = nmcompile.Emulator().load(program).run(x[:2])
     assert np.isfinite(result.scores).all()
 

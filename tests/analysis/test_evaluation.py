@@ -13,6 +13,7 @@ from nmcompile.analysis.evaluation import Evaluation, evaluate_program, paired_d
 from nmcompile.backends.emulator import Emulator
 from nmcompile.errors import DataError, UsageError
 from nmcompile.host.data import Data
+from nmcompile.ir import evaluate
 from tests.chip.programs import random_program, samples, small_program
 
 TIMES = ("seconds", "samples_per_second", "steps_per_second")
@@ -106,7 +107,7 @@ def test_the_numbers_are_those_of_a_run() -> None:
 def test_the_float_network_is_judged_on_the_same_samples() -> None:
     program, given = small_program(), data()
     network = evaluation.float_network(program)
-    scores = evaluation.evaluate(network, given.x)[network.outputs[0].name]
+    scores = evaluate(network, given.x)[network.outputs[0].name]
     right = Data(given.x, scores.argmax(axis=1), "data.npz")
     found = evaluate_program(program, right, Emulator())
     assert found.float_accuracy == 1.0
