@@ -206,7 +206,7 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
 
 
 def _aligned(layer: NeuronLayer, dt_s: float) -> FloatArray:
-    """(neurons,) voltages that are zero when the first input comes: the bias has acted till then."""
+    """(neurons,) voltages that come to zero with the first input, as the bias acts till then."""
     assert isinstance(layer.neuron, Spiking)
     tau = layer.neuron.tau_rc_s
     if tau is None:
