@@ -51,12 +51,13 @@ class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
         self.amplitude, self.per = amplitude, per
 
     def __call__(self, x: Any) -> Any:
-        """The penalty of a batch of activations."""
+        """The penalty of a batch of activations times its size, by which Keras divides it."""
         x = ops.cast(x, "float32")
         axis = None if self.per == "layer" else 0
         rate = ops.quantile(x, self.percentile / 100, axis=axis) / self.amplitude
         outside = ops.relu(self.low_hz - rate) + ops.relu(rate - self.high_hz)
-        return self.weight * ops.mean(ops.square(outside / self.high_hz))
+        size = ops.cast(ops.shape(x)[0], "float32")
+        return size * self.weight * ops.mean(ops.square(outside / self.high_hz))
 
     def get_config(self) -> dict[str, Any]:
         """All parameters."""

@@ -140,15 +140,23 @@ def test_noise_leaves_zero_alone_and_the_gradient_too() -> None:
     assert np.allclose(slope, 1)
 
 
+def penalty(rates: RateRange, x: np.ndarray) -> float:
+    """What a layer with this regulariser adds to the loss of a batch."""
+    layer = kl.ReLU(activity_regularizer=rates)
+    layer(x)
+    return float(sum(layer.losses))
+
+
 def test_the_penalty_is_the_distance_from_the_range() -> None:
     x = np.linspace(0, 0.5, 101, dtype=np.float32)[:, None] * np.float32([1.0, 2.0])
     whole = RateRange(200, 300, percentile=100, weight=2.0)
-    assert float(whole(x)) == pytest.approx(2 * (700 / 300) ** 2, rel=1e-5)
+    assert penalty(whole, x) == pytest.approx(2 * (700 / 300) ** 2, rel=1e-5)
     each = RateRange(200, 300, percentile=100, weight=2.0, per="neuron")
-    assert float(each(x)) == pytest.approx(((200 / 300) ** 2 + (700 / 300) ** 2), rel=1e-5)
-    assert float(RateRange(200, 300, percentile=50)(x[:, :1])) == 0
-    assert float(RateRange(400, 500, percentile=50)(x[:, :1])) == pytest.approx(0.09, rel=1e-4)
-    assert float(RateRange(2, 3, percentile=50, amplitude=0.1)(x[:, :1])) == 0
+    assert penalty(each, x) == pytest.approx(((200 / 300) ** 2 + (700 / 300) ** 2), rel=1e-5)
+    assert penalty(RateRange(200, 300, percentile=50), x[:, :1]) == 0
+    beside = RateRange(400, 500, percentile=50)
+    assert penalty(beside, x[:, :1]) == pytest.approx(0.09, rel=1e-4)
+    assert penalty(RateRange(2, 3, percentile=50, amplitude=0.1), x[:, :1]) == 0
 
 
 @pytest.mark.parametrize("kind", ["relu", "lif"])
