@@ -59,7 +59,8 @@ def images(path: Path, limit: int | None = None) -> Data:
         y = file[f"y{test}"][:limit].reshape(-1).astype(np.int64) if f"y{test}" in file else None
     if x.ndim == 3:
         x = x[..., None]
-    return Data(x.astype(np.float32) / (255 if x.dtype == np.uint8 else 1), y)
+    scale = np.float32(255 if x.dtype == np.uint8 else 1)
+    return Data(x.astype(np.float32) / scale, y, str(path))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -74,7 +75,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def percent(share: float) -> str:
     """A share of 0..1 as text."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.2f} %"
 
 
 def first_recording(program: Program, x: NDArray[np.float32], steps: int) -> Recording:

@@ -51,7 +51,8 @@ STEPS = 256
 DECAY_V = round((1 - math.exp(-DT / TAU)) * (1 << arithmetic.DECAY_BITS))
 LEAK = DECAY_V / (1 << arithmetic.DECAY_BITS)
 PAUSE = round(REFRACTORY / DT)
-#: Largest bias, and a threshold register for which it is a current of 3.
+#: Decay of a current that lasts one step, largest bias, and a threshold for which that is 3.
+DECAY_MAX = int(CHIP.compartment.decay_max.value)
 MANTISSA_MAX = int(CHIP.compartment.bias_mantissa_max.value)
 EXPONENT_MAX = int(CHIP.compartment.bias_exponent_max.value)
 THRESHOLD = int((MANTISSA_MAX << EXPONENT_MAX) / (HIGHEST * LEAK)) >> arithmetic.THRESHOLD_SHIFT
@@ -127,9 +128,7 @@ def neurons(biases: NDArray[np.int64]) -> Program:
 def _core(biases: NDArray[np.int64], start: int, position: int) -> Core:
     rows = [(0, 0, m, e, -1, 0, start + k) for k, (m, e) in enumerate(biases.tolist())]
     return Core(
-        profiles=Profiles.from_rows(
-            [(int(CHIP.compartment.decay_max.value), DECAY_V, PAUSE + 1, 0)]
-        ),
+        profiles=Profiles.from_rows([(DECAY_MAX, DECAY_V, PAUSE + 1, 0)]),
         thresholds=Thresholds.from_rows([(THRESHOLD,)]),
         formats=Formats.empty(),
         compartments=Compartments.from_rows(rows),
