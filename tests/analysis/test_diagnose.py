@@ -145,7 +145,8 @@ def test_many_slow_steps_bring_the_chip_to_its_curve() -> None:
 
 
 def test_a_rate_too_low_for_the_steps_is_named_in_a_sentence() -> None:
-    program, data = built(neuron={"max_rate": 20.0})
+    # A corrected bias would count among the weights.
+    program, data = built(neuron={"max_rate": 20.0}, correct_bias=False)
     found = diagnose(program, data)
     few = found_in(found, "few-spikes")
     conv_layer = found.layers[1]

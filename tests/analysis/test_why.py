@@ -22,6 +22,7 @@ from nmcompile.hardware import HardwareModel, Target
 from nmcompile.mapper.problem import Problem
 from nmcompile.passes.allocate import Allocate
 from nmcompile.passes.emit import Emit
+from nmcompile.passes.options import checked_options
 from nmcompile.passes.partition import Partition, PartitionLayers
 from nmcompile.passes.place import Place
 from tests.mapper.random_mapping import random_mapping
@@ -45,7 +46,7 @@ def program_of(hardware: HardwareModel) -> Program:
 
 def emitted(partition: Partition, hardware: HardwareModel, steps: int) -> Program:
     placed = Place(Target(hardware=hardware)).run(Allocate(hardware).run(partition))
-    return Emit(steps, {"network": "small"}, {}).run(placed)
+    return Emit(checked_options(steps=steps), {"network": "small"}, {}).run(placed)
 
 
 @pytest.fixture(scope="module", params=HARDWARE)

@@ -184,7 +184,7 @@ def measured(row: Row) -> Iterator[dict[str, Any]]:
     partition = timed("map", PartitionLayers(hardware).run, graph)
     allocation = timed("fill tables", Allocate(hardware).run, partition)
     placement = timed("place", Place(parse_target("loihi1")).run, allocation)
-    emit = Emit(steps=steps, manifest={}, attachments={})
+    emit = Emit(options=checked_options(steps=steps), manifest={}, attachments={})
     program = timed("fill tables", emit.run, placement)
     timed("check", Verify(hardware).run, program)
     peak = _peak_mb()

@@ -154,7 +154,7 @@ def measured(chips: int, *, whole: bool) -> Iterator[dict[str, Any]]:
     lap("fill tables")
     placement = Place(parse_target("loihi1")).run(allocation)
     lap("place")
-    program = Emit(steps=STEPS, manifest={}, attachments={}).run(placement)
+    program = Emit(options=checked_options(steps=STEPS), manifest={}, attachments={}).run(placement)
     Verify(hardware).run(program)
     lap("emit and check")
     yield {**found, "peak_mb": _peak_mb()}
