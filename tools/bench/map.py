@@ -167,6 +167,7 @@ def measured(row: Row) -> Iterator[dict[str, Any]]:
     from nmcompile.mapper.chips import in_order
     from nmcompile.passes.allocate import Allocate
     from nmcompile.passes.emit import Emit, Verify
+    from nmcompile.passes.options import checked_options
     from nmcompile.passes.partition import PartitionLayers
     from nmcompile.passes.place import Place
 

@@ -118,6 +118,7 @@ def measured(chips: int, *, whole: bool) -> Iterator[dict[str, Any]]:
     from nmcompile.mapper.place import place_cores
     from nmcompile.passes.allocate import Allocate
     from nmcompile.passes.emit import Emit, Verify
+    from nmcompile.passes.options import checked_options
     from nmcompile.passes.partition import PartitionLayers
     from nmcompile.passes.place import Place
 
@@ -154,7 +155,8 @@ def measured(chips: int, *, whole: bool) -> Iterator[dict[str, Any]]:
     lap("fill tables")
     placement = Place(parse_target("loihi1")).run(allocation)
     lap("place")
-    program = Emit(options=checked_options(steps=STEPS), manifest={}, attachments={}).run(placement)
+    emit = Emit(options=checked_options(steps=STEPS), manifest={}, attachments={})
+    program = emit.run(placement)
     Verify(hardware).run(program)
     lap("emit and check")
     yield {**found, "peak_mb": _peak_mb()}
