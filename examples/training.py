@@ -39,6 +39,7 @@ class Recipe:
     epochs, learning_rate, weight_decay : of the training
     from_logits : whether the network's outputs are scores rather than probabilities
     data : name of the data set in `keras.datasets`; the network's where empty
+    prepare : makes what the network takes of images that are not moved about
     ships_samples : whether the images' licence lets some of them be kept beside the network
     """
 
@@ -51,6 +52,7 @@ class Recipe:
     from_logits: bool
     data: str = ""
     ships_samples: bool = True
+    prepare: Callable[[Images], Images] = lambda images: images
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,7 @@ def fit(recipe: Recipe, train: Images, epochs: int, seed: int, mixed: bool = Fal
     """
     keras.utils.set_random_seed(seed)
     fitted, held_out = split(train, seed)
+    held_out = recipe.prepare(held_out)
     batches = JitteredBatches(fitted, recipe.jitter, seed)
     keras.config.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
     model = recipe.build(True)
@@ -277,9 +280,10 @@ def run(recipe: Recipe, description: str, folder: Path) -> None:
     train, test = load(data, options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     if recipe.ships_samples:
-        save_samples(train, test, options.out, options.seed)
+        save_samples(recipe.prepare(train), recipe.prepare(test), options.out, options.seed)
     model = fit(recipe, train, options.epochs, options.seed, options.mixed)
     model.save(options.out / f"{recipe.name}.keras", include_optimizer=False)
-    print(f"test accuracy {accuracy(model, test):.4f}, {model.count_params()} parameters")
-    for name, row in relu_percentiles(model, train.take(slice(500))).items():
+    reached = accuracy(model, recipe.prepare(test))
+    print(f"test accuracy {reached:.4f}, {model.count_params()} parameters")
+    for name, row in relu_percentiles(model, recipe.prepare(train.take(slice(500)))).items():
         print(f"{name}: active {row[0]:.3f}, p50/90/99/99.9/max", *(f"{v:.2f}" for v in row[1:]))
