@@ -88,7 +88,15 @@ def chip_rates(layer: DiscreteLayer, drive: NDArray[np.float64]) -> FloatArray:
 
 def amplitudes(layer: DiscreteLayer) -> FloatArray:
     """(neurons,) activation that one spike per step stands for."""
-    return np.broadcast_to(np.float32(layer.amplitude), layer.shape).reshape(-1)
+    gain = np.ones(layer.size, np.float32) if layer.gain is None else layer.gain
+    return gain * np.float32(layer.amplitude)
+
+
+def layer_correction(layer: DiscreteLayer) -> NDArray[np.float64]:
+    """(neurons,) part of the bias that makes up for what sources lose, in voltage units."""
+    if layer.correction is None:
+        return np.zeros(layer.size)
+    return layer.correction.astype(np.float64) * layer.voltage_scale
 
 
 def weight_bits(link: DiscreteConnection) -> WeightBits:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nmcompile.analysis.registers import amplitudes, chip_rates, layer_drive, spike_weights
+from nmcompile.analysis.registers import (
+    amplitudes,
+    chip_rates,
+    layer_correction,
+    layer_drive,
+    spike_weights,
+)
 from nmcompile.chip.discrete import DiscreteGraph
 from nmcompile.host.encoder import encoder_currents, encoder_spikes
 from nmcompile.ir import Network, evaluate
@@ -125,9 +131,11 @@ class ChipStages:
         graph = self._graph
         rates = {graph.encoder.name: encoder_rates}
         values = {graph.encoder.name: encoder_rates * np.float32(amplitude)}
+        read_bias = graph.read_bias
         for layer in graph.layers:
             incoming = [(link, rates[link.source]) for link in self._links[layer.name]]
-            drive = layer_drive(layer, incoming)
+            # Constant rates lose nothing that would have to be made up for.
+            drive = layer_drive(layer, incoming) - layer_correction(layer)
             neuron = self._folded.layer(layer.name).neuron
             if spiking and not isinstance(neuron, Integrator):
                 rates[layer.name] = chip_rates(layer, drive)
@@ -136,8 +144,14 @@ class ChipStages:
                 given = (drive / layer.voltage_scale).astype(np.float32)
                 values[layer.name] = compute(neuron, [given])
                 rates[layer.name] = values[layer.name] / amplitudes(layer)
-        read = (graph.read_layers, graph.read_weights, graph.read_bias)
-        return Values(values, _scores(*read, values))
+        if graph.read_correction is not None:
+            read_bias = read_bias - graph.read_correction
+        # The read-out's weights hold the gains of single neurons already.
+        read = {
+            name: rates[name] * np.float32(graph.layer(name).amplitude)
+            for name in graph.read_layers
+        }
+        return Values(values, _scores(graph.read_layers, graph.read_weights, read_bias, read))
 
 
 def encoder_amplitude(rates: FloatArray, activations: FloatArray) -> float:

@@ -49,6 +49,7 @@ class DiscreteLayer:
     voltage_scale : integer voltage units per unit of activation
     amplitude : activation that one spike per step stands for
     depth : steps until its first input arrives
+    gain, correction : as in `ir.layers.NeuronLayer`
     rate : mean spikes of a neuron in a step, as expected
     """
 
@@ -68,6 +69,8 @@ class DiscreteLayer:
     initial_voltage: NDArray[np.int32]
     origin: tuple[str, ...] = ()
     rate: float = USUAL_RATE
+    gain: FloatArray | None = None
+    correction: FloatArray | None = None
 
     @property
     def size(self) -> int:
@@ -84,6 +87,7 @@ class DiscreteGraph:
     encoder_rate : mean spikes of an encoder neuron in a step, as expected
     read_kind : "counts" or "voltage"
     read_layers, read_weights, read_bias : as in `chip.program.ReadOut`
+    read_correction : (outputs,) part of the bias, as in `ir.layers.LayerGraph`
     """
 
     name: str
@@ -96,6 +100,7 @@ class DiscreteGraph:
     read_weights: FloatArray
     read_bias: FloatArray
     encoder_rate: float = USUAL_RATE
+    read_correction: FloatArray | None = None
 
     def layer(self, name: str) -> DiscreteLayer:
         """A layer by name."""

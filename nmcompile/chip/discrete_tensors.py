@@ -39,8 +39,13 @@ def discrete_tensors(graph: DiscreteGraph) -> tuple[dict[str, Any], dict[str, ND
                 options[field.name] = part
         return options
 
+    correction = None
+    if graph.read_correction is not None:
+        correction = {"array": f"{KEY}/read_correction"}
+        tensors[correction["array"]] = np.ascontiguousarray(graph.read_correction)
     structure = {
         "name": graph.name,
+        "read_correction": correction,
         "layers": [described(x, f"{KEY}/layer/{k}") for k, x in enumerate(graph.layers)],
         "connections": [described(x, f"{KEY}/link/{k}") for k, x in enumerate(graph.connections)],
     }
@@ -74,6 +79,7 @@ def discrete_graph(program: Program) -> DiscreteGraph:
             read_layers=read.layers,
             read_weights=read.weights,
             read_bias=read.bias,
+            read_correction=_value(structure["read_correction"], program.attachments),
         )
     except (KeyError, TypeError, ValueError, AttributeError, NmcompileError) as error:
         raise DataError(f"the Program's discretised layers are not whole: {error}") from None

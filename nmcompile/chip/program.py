@@ -144,8 +144,8 @@ class ReadOut:
     window : share of the steps, the last ones, in which spikes are counted, above 0 to 1
     synapse_s : time constant in seconds of a filter that late spikes pass with more weight than
         early ones; 0 for none
-    margin : lead of the best score over the second, as a share of the usual one, at which an
-        answer is safe before the last step; 0 where answers are given at the end
+    margin : lead of the best score over the second, times the steps that were counted, at which
+        an answer is safe before the last step; 0 where answers are given at the end
     """
 
     kind: str

@@ -112,6 +112,10 @@ class NeuronLayer:
     rate : mean spikes of a neuron in a step, as expected
     initial : (neurons,) float32, voltage at which a sample begins in units of the activation, or
         None for zero
+    gain : (neurons,) float32, what a neuron's spikes stand for by the layer's amplitude, as the
+        weights behind have it; None for 1
+    correction : (neurons,) float32, part of the bias that makes up for what sources lose in the
+        mean; None for none
     """
 
     name: str
@@ -123,6 +127,8 @@ class NeuronLayer:
     origin: tuple[str, ...] = ()
     rate: float = USUAL_RATE
     initial: FloatArray | None = None
+    gain: FloatArray | None = None
+    correction: FloatArray | None = None
 
     @property
     def size(self) -> int:
@@ -141,6 +147,7 @@ class LayerGraph:
     read_layers : names of the layers that are read out
     read_weights : (read neurons, outputs) float32, per activation
     read_bias : (outputs,) float32
+    read_correction : (outputs,) float32, part of it that makes up for what the read layers lose
     """
 
     name: str
@@ -152,6 +159,7 @@ class LayerGraph:
     read_layers: tuple[str, ...]
     read_weights: FloatArray
     read_bias: FloatArray
+    read_correction: FloatArray | None = None
 
     def layer(self, name: str) -> NeuronLayer:
         """A layer by name."""

@@ -8,7 +8,6 @@ from math import expm1, prod
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nmcompile.chip.discrete import DiscreteConnection, DiscreteLayer
 from nmcompile.host.encoder import encoder_spikes, frame_currents
@@ -20,14 +19,11 @@ from nmcompile.passes.base import Pass
 from nmcompile.passes.channels import scale_outputs, shared_weights
 from nmcompile.passes.discretise import Discretise
 from nmcompile.passes.encode import discrete_encoder
+from nmcompile.passes.gains import best_gain, fitted_gains, mean_error
 from nmcompile.passes.options import BuildOptions
 from nmcompile.passes.rounding import best_cut, round_for_output, second_moments
 from nmcompile.passes.simulate import Spikes, layer_spikes
 
-#: A correction beyond this factor says that calibration saw too little; it is cut off there.
-LARGEST_CORRECTION = 2.0
-#: Sum of squared rates at which a channel's own gain and its layer's count the same.
-RIDGE = 1.0
 #: Samples on which thresholds are compared.
 SEARCH_SAMPLES = 16
 #: Spikes that are kept at a time, one byte each; fewer samples are simulated where they exceed it.
@@ -156,7 +152,7 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
             if len(self.options.threshold_factors) > 1:
                 rate = self._rate(layer, layer_spikes(*made, few))
                 target = wanted[: len(rate)]
-                error = float(((rate * _best_gain(rate, target) - target) ** 2).sum())
+                error = float(((rate * best_gain(rate, target) - target) ** 2).sum())
             if best is None or error < least:
                 best, least = (tried, *made), error
         assert best is not None
@@ -175,23 +171,21 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
         assert isinstance(neuron, Spiking)
         rate = self._rate(layer, spikes)
         layer = replace(layer, rate=float(spikes.mean()))
-        if self.options.gain == "none" or (neuron.own and self._changing(graph)):
+        if neuron.own and self._changing(graph):
             # What the model's own neurons remember from frame to frame is no rate.
             return _with(graph, layer)
-        amplitude = float(_limited(_best_gain(rate, wanted), neuron.amplitude))
-        layer = replace(layer, neuron=replace(neuron, amplitude=amplitude))
-        graph = _with(graph, layer)
-        gain = np.full(layer.size, amplitude, np.float32)
+        group = np.zeros(layer.size, np.int64)
         if self.options.gain == "channel":
             group = shared_weights(graph, layer.name)
-            product = _by_group(group, (rate * wanted).sum(axis=0)) + RIDGE * amplitude
-            power = _by_group(group, (rate**2).sum(axis=0)) + RIDGE
-            gain = _limited(product / power, amplitude).astype(np.float32)[group]
-            graph = scale_outputs(graph, layer.name, gain / np.float32(amplitude))
+        amplitude, gain = neuron.amplitude, np.full(layer.size, neuron.amplitude, np.float32)
+        if self.options.gain != "none":
+            amplitude, gain = fitted_gains(rate, wanted, neuron.amplitude, group)
+        relative = gain / np.float32(amplitude)
+        layer = replace(layer, neuron=replace(neuron, amplitude=amplitude), gain=relative)
+        graph = scale_outputs(_with(graph, layer), layer.name, relative)
         if self.options.correct_bias:
-            channels = layer.shape[-1]
-            error = (wanted - rate * gain).reshape(-1, channels).mean(axis=0)
-            graph = _with_mean(graph, layer, np.tile(error, layer.size // channels))
+            error = mean_error(wanted, rate * gain, layer.shape[-1])
+            graph = _with_mean(graph, layer, error)
         return graph
 
     def changes(self, before: LayerGraph, after: LayerGraph) -> str:
@@ -225,29 +219,15 @@ def _with_mean(graph: LayerGraph, source: NeuronLayer, added: FloatArray) -> Lay
     """The graph in which what reads a layer takes its neurons for so much more."""
     for link in graph.connections:
         if link.source == source.name:
-            target = graph.layer(link.target)
-            graph = _with(graph, replace(target, bias=target.bias + through(link, added[None])[0]))
+            target, more = graph.layer(link.target), through(link, added[None])[0]
+            before = 0 if target.correction is None else target.correction
+            graph = _with(graph, replace(target, bias=target.bias + more, correction=before + more))
     if source.name in graph.read_layers:
         alone = [
             added if name == source.name else np.zeros(graph.layer(name).size, np.float32)
             for name in graph.read_layers
         ]
-        graph = replace(
-            graph, read_bias=graph.read_bias + np.concatenate(alone) @ graph.read_weights
-        )
+        more = np.concatenate(alone) @ graph.read_weights
+        before = 0 if graph.read_correction is None else graph.read_correction
+        graph = replace(graph, read_bias=graph.read_bias + more, read_correction=before + more)
     return graph
-
-
-def _best_gain(rate: FloatArray, wanted: FloatArray) -> float:
-    power = float((rate.astype(np.float64) ** 2).sum())
-    return float((rate.astype(np.float64) * wanted).sum()) / power if power else 0.0
-
-
-def _limited(gain: NDArray[np.float64] | float, usual: float) -> NDArray[np.float64]:
-    low, high = usual / LARGEST_CORRECTION, usual * LARGEST_CORRECTION
-    return np.clip(np.asarray(gain, np.float64), low, high)
-
-
-def _by_group(group: NDArray[np.int64], values: FloatArray) -> NDArray[np.float64]:
-    """(groups,) sums of (neurons,) values."""
-    return np.bincount(group, weights=values).astype(np.float64)

@@ -76,6 +76,7 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             read_layers=value.read_layers,
             read_weights=value.read_weights,
             read_bias=value.read_bias,
+            read_correction=value.read_correction,
             encoder_rate=[layer for layer in value.layers if layer.place == "host_in"][-1].rate,
         )
 
@@ -126,6 +127,8 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             depth=layer.depth,
             origin=layer.origin,
             rate=layer.rate,
+            gain=layer.gain,
+            correction=layer.correction,
         )
         links = [
             discretise_weights(link, scale / gain, self.weight_bits, self.hardware)

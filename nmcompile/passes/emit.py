@@ -42,6 +42,16 @@ class Emit(Pass[Placement, Program]):
                 f"--steps {steps}: the first input takes {deepest} steps to reach the "
                 f"read-out, so nothing would arrive; use {deepest + 1} or more, better 32"
             )
+        if graph.read_kind == "voltage":
+            for option, used in (
+                ("--window", self.options.window < 1),
+                ("--read-synapse", self.options.read_synapse > 0),
+            ):
+                if used:
+                    raise CompileError(
+                        f"{option} weighs spikes by when they come, but --readout chip reads the "
+                        "voltage at the end; leave it out, or read out on the host"
+                    )
         structure, tensors = discrete_tensors(graph)
         return Program(
             target=value.target.name,

@@ -44,6 +44,7 @@ class Spike(NetworkPass):
                     inputs=node.inputs,
                     origin=node.origin,
                     max_value=node.max_value,
+                    dt_s=value.dt_s,
                     tau_rc_s=neuron.tau_rc if neuron else None,
                     refractory_s=neuron.refractory if neuron else 0.0,
                     synapse_s=neuron.synapse if neuron else 0.0,

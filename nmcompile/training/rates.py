@@ -53,8 +53,9 @@ class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
     def __call__(self, x: Any) -> Any:
         """The penalty of a batch of activations times its size, by which Keras divides it."""
         x = ops.cast(x, "float32")
-        axis = None if self.per == "layer" else 0
-        rate = ops.quantile(x, self.percentile / 100, axis=axis) / self.amplitude
+        # The last axis is that of the percentile.
+        among = ops.reshape(x, (-1,)) if self.per == "layer" else ops.moveaxis(x, 0, -1)
+        rate = upper_quantile(among, self.percentile / 100) / self.amplitude
         outside = ops.relu(self.low_hz - rate) + ops.relu(rate - self.high_hz)
         size = ops.cast(ops.shape(x)[0], "float32")
         return size * self.weight * ops.mean(ops.square(outside / self.high_hz))
@@ -63,3 +64,13 @@ class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
         """All parameters."""
         names = ("low_hz", "high_hz", "percentile", "weight", "amplitude", "per")
         return {name: getattr(self, name) for name in names}
+
+
+def upper_quantile(x: Any, share: float) -> Any:
+    """`keras.ops.quantile` along the last axis, much faster where the share is near 1."""
+    number = int(ops.shape(x)[-1])
+    place = (1 - share) * (number - 1)  # from the top
+    above = int(place)
+    top = ops.top_k(x, min(above + 2, number))[0]
+    upper, lower = top[..., above], top[..., min(above + 1, number - 1)]
+    return upper + (place - above) * (lower - upper)

@@ -24,6 +24,7 @@ from nmcompile.frontends.keras.model import Layer
 from nmcompile.ir.layers import LayerGraph, NeuronLayer
 from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.passes.channels import shared_weights
+from nmcompile.passes.gains import fitted_gains, mean_error
 from nmcompile.passes.options import BuildOptions
 from nmcompile.training.curves import smooth_if, soft_lif, straight_through
 from nmcompile.training.neurons import ChipNeuron
@@ -33,9 +34,6 @@ from nmcompile.training.spikes import hard_reset_spikes
 SMOOTHING = 0.1
 #: Gets the name of a layer and its activations.
 Visitor = Callable[[str, Any], None]
-#: As `nmcompile.passes.calibrate` has them.
-RIDGE = 1.0
-LARGEST_CORRECTION = 2.0
 #: Layers that are nothing but an activation.
 _ACTIVATIONS = ("ReLU", "Activation", "Softmax")
 
@@ -119,47 +117,45 @@ class ChipNeurons(Neurons):
         voltage = np.zeros(layer.size) if layer.initial is None else layer.initial
         voltage = np.minimum(voltage, layer.neuron.threshold)  # as the chip's registers
         self.initial.assign(np.reshape(voltage, layer.shape))
-        self.per_spike.assign(np.full(layer.shape, layer.neuron.amplitude))
+        self.amplitude = layer.neuron.amplitude
+        self.per_spike.assign(np.full(layer.shape, self.amplitude))
         self.added.assign(np.zeros(layer.shape))
 
-    def correct(self, found: Any, wanted: Any, group: NDArray[np.int64], bias: bool) -> None:
+    def correct(
+        self, found: Any, wanted: Any, group: NDArray[np.int64], options: BuildOptions
+    ) -> None:
         """Give spikes what fits float activations best, as `nmcompile.passes.calibrate` does.
 
         Parameters
         ----------
         found, wanted : (samples, ...) activations, by spikes of equal amplitude and in floats
         group : (neurons,) those of one number share their amplitude
-        bias : whether to correct what then remains of each channel's mean error, too
+        options : of the build; they say what is corrected
         """
         shape = tuple(self.per_spike.shape)
         found, wanted = (unlaid(numbers, shape) for numbers in (found, wanted))
-        usual = ops.convert_to_numpy(self.per_spike).reshape(-1)
-        rate = found / usual
-
-        def by_group(values: NDArray[Any]) -> NDArray[Any]:
-            return np.bincount(group, weights=values.sum(axis=0))[group]
-
-        gain = (by_group(rate * wanted) + RIDGE * usual) / (by_group(rate**2) + RIDGE)
-        gain = np.clip(gain, usual / LARGEST_CORRECTION, usual * LARGEST_CORRECTION)
+        usual = self.amplitude
+        rate = found / np.float32(usual)
+        gain = np.full(rate.shape[1], usual, np.float32)
+        if options.gain != "none":
+            _, gain = fitted_gains(rate, wanted, usual, group)
         self.per_spike.assign(gain.reshape(shape))
-        if bias:
-            error = (wanted - rate * gain).reshape(-1, shape[-1]).mean(axis=0)
-            self.added.assign(np.broadcast_to(error, shape))
+        if options.correct_bias:
+            self.added.assign(mean_error(wanted, rate * gain, shape[-1]).reshape(shape))
 
     def call(self, mean: Any, inputs: Any) -> Pair:
         """Spikes of (steps * samples, ...) inputs, whose mean is (samples, ...)."""
         neuron = self.neuron
-        pause = round(neuron.refractory_s / neuron.dt_s)
         currents = ops.reshape(ops.stop_gradient(inputs), (self.steps, -1, *inputs.shape[1:]))
         if neuron.synapse_s:
             currents = low_pass(currents, exp(-neuron.dt_s / neuron.synapse_s))
         initial, per_spike, added = (
             laid(each, mean.shape[1:]) for each in (self.initial, self.per_spike, self.added)
         )
-        spikes = hard_reset_spikes(currents, self.threshold, neuron.leak, pause, initial)
+        spikes = hard_reset_spikes(currents, self.threshold, neuron.leak, neuron.pause, initial)
         current = mean / self.threshold
         if neuron.tau_rc_s is None:
-            smooth = smooth_if(current, pause)
+            smooth = smooth_if(current, neuron.pause)
         else:
             smooth = soft_lif(
                 current / neuron.leak,
@@ -258,7 +254,7 @@ class Twin(keras.Model):  # type: ignore[misc]
         for layer in spiking_layers(layers):
             self.neurons[layer.name].set(layer)
         x = x[: options.gain_samples]
-        if options.gain == "none" or not len(x):
+        if not len(x):
             return
         floats: dict[str, Any] = {}
         self.follow(x, spiking=False, visit=floats.__setitem__)
@@ -267,7 +263,7 @@ class Twin(keras.Model):  # type: ignore[misc]
             group = np.zeros(layers.layer(name).size, np.int64)
             if options.gain == "channel":
                 group = shared_weights(layers, name)
-            self.neurons[name].correct(found, floats[name], group, options.correct_bias)
+            self.neurons[name].correct(found, floats[name], group, options)
 
         self.follow(x, spiking=True, visit=correct)
 

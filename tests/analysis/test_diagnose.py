@@ -19,6 +19,7 @@ from nmcompile.analysis.likeness import LikenessSums
 from nmcompile.analysis.stages import CHIP, CURVE, FLOAT, FOLDED, STAGES, WEIGHTS
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.core import Core
+from nmcompile.chip.discrete_tensors import discrete_graph
 from nmcompile.chip.program import Program
 from nmcompile.errors import DataError
 from nmcompile.hardware import parse_target
@@ -135,6 +136,20 @@ def test_stages_move_away_from_the_float_network_step_by_step() -> None:
         assert layer.stages[CHIP].correlation > 0.9
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"gain": "layer"}, {"neuron": {"max_rate": 60.0}}], ids=str
+)
+def test_what_makes_up_for_spikes_does_not_count_among_the_weights(options: dict[str, Any]) -> None:
+    program, data = built(**options)
+    graph = discrete_graph(program)
+    assert any(layer.correction is not None for layer in graph.layers)
+    assert graph.read_correction is not None
+    found = diagnose(program, data)
+    assert found.stage(WEIGHTS).accuracy == 1
+    for layer in found.layers[1:]:
+        assert layer.stages[WEIGHTS].relative_error < 0.03
+
+
 def test_many_slow_steps_bring_the_chip_to_its_curve() -> None:
     program, data = built(steps=4000, neuron={"max_rate": 20.0}, gain_samples=0)
     found = diagnose(program, data, limit=4)
@@ -145,8 +160,7 @@ def test_many_slow_steps_bring_the_chip_to_its_curve() -> None:
 
 
 def test_a_rate_too_low_for_the_steps_is_named_in_a_sentence() -> None:
-    # A corrected bias would count among the weights.
-    program, data = built(neuron={"max_rate": 20.0}, correct_bias=False)
+    program, data = built(neuron={"max_rate": 20.0})
     found = diagnose(program, data)
     few = found_in(found, "few-spikes")
     conv_layer = found.layers[1]

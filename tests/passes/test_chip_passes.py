@@ -23,6 +23,7 @@ from nmcompile.passes.discretise import current_decay, current_gain
 from nmcompile.passes.emit import Emit
 from nmcompile.passes.options import checked_options
 from nmcompile.passes.partition import PartitionLayers
+from nmcompile.passes.pipeline import compile_network
 from nmcompile.passes.place import Place
 from tests.golden import assert_golden
 from tests.mapper.tables import assert_tables_hold, through
@@ -220,6 +221,14 @@ def program_of(graph: DiscreteGraph, hardware: HardwareModel = LOIHI1) -> Progra
     partition = PartitionLayers(hardware).run(graph)
     placement = Place(parse_target("loihi1:pohoiki-springs")).run(Allocate(hardware).run(partition))
     return Emit(options=checked_options(steps=32), manifest={}, attachments={}).run(placement)
+
+
+@pytest.mark.parametrize("option", [{"window": 0.5}, {"read_synapse": 0.01}], ids=str)
+def test_a_voltage_at_the_end_cannot_be_weighed_by_time(option: dict[str, float]) -> None:
+    stages = Stages.of(small_cnn(), readout="chip", **option)
+    (name,) = option
+    with pytest.raises(CompileError, match=f"--{name.replace('_', '-')} weighs spikes"):
+        compile_network(stages.network, parse_target(None), stages.options, stages.x)
 
 
 def test_partition() -> None:

@@ -33,6 +33,7 @@ from nmcompile.training import (  # noqa: E402
     SpikeNoise,
 )
 from nmcompile.training.quantise import quantise  # noqa: E402
+from nmcompile.training.rates import upper_quantile  # noqa: E402
 from tests.training.support import gradient, numbers  # noqa: E402
 
 pytestmark = [pytest.mark.keras, pytest.mark.filterwarnings("default")]
@@ -157,6 +158,16 @@ def test_the_penalty_is_the_distance_from_the_range() -> None:
     beside = RateRange(400, 500, percentile=50)
     assert penalty(beside, x[:, :1]) == pytest.approx(0.09, rel=1e-4)
     assert penalty(RateRange(2, 3, percentile=50, amplitude=0.1), x[:, :1]) == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999, 1.0])
+@pytest.mark.parametrize("shape", [(7, 1), (3, 1501)], ids=str)
+def test_a_quantile_by_the_largest_numbers_is_the_usual_one(
+    share: float, shape: tuple[int, int]
+) -> None:
+    x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    found = numbers(upper_quantile(keras.ops.convert_to_tensor(x), share))
+    assert found == pytest.approx(np.quantile(x, share, axis=-1), rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["relu", "lif"])
