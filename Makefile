@@ -7,6 +7,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-keras test-training-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs figures lock clean
 
+#: Leaves slow tests to `make test-all`.
+FAST := $(if $(NMCOMPILE_FUZZ),, and not slow)
+
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -27,6 +30,7 @@ demo: $(VENV)/.demo ## Build the shipped MNIST network, run 1,000 images, write 
 test: $(VENV)/.dev ## Run the tests (without Keras and reference emulators), with coverage
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not keras and not reference and not nengo and not browser" --cov --cov-report=term:skip-covered
 
+test-all: FAST :=
 test-all: test-keras test-training-torch test-nengo test-nengo-loihi test-browser test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
 	$(BIN)/python -m pytest -m "not keras and not reference and not nengo and not browser"
 
@@ -37,12 +41,12 @@ test-browser: $(VENV)/.dev ## Open the map of a network in Chromium (NMCOMPILE_B
 test-keras: $(VENV)/.dev ## Compare live with Keras 3 (installs about 1 GB into .venv-keras)
 	$(PYTHON) -m venv $(VENV)-keras
 	$(VENV)-keras/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/keras.txt --editable '.[keras]' pytest hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-keras/numba KERAS_BACKEND=jax $(VENV)-keras/bin/python -m pytest -m keras tests/frontends tests/training
+	NUMBA_CACHE_DIR=$(VENV)-keras/numba KERAS_BACKEND=jax $(VENV)-keras/bin/python -m pytest -m "keras$(FAST)" tests/frontends tests/training
 
 test-training-torch: $(VENV)/.dev ## Test nmcompile.training on Keras with PyTorch (in .venv-torch-keras)
 	$(PYTHON) -m venv $(VENV)-torch-keras
 	$(VENV)-torch-keras/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/keras.txt --editable . keras torch pytest hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-torch-keras/numba OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(VENV)-torch-keras/bin/python -m pytest -m keras tests/training
+	NUMBA_CACHE_DIR=$(VENV)-torch-keras/numba OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(VENV)-torch-keras/bin/python -m pytest -m "keras$(FAST)" tests/training
 
 $(VENV)-reference/.made: requirements/reference.txt
 	$(PYTHON311) -m venv $(VENV)-reference
@@ -63,7 +67,7 @@ test-lava: $(VENV)-lava/.made ## Compare live with Lava (Python 3.10 in .venv-la
 test-nengo: ## Test nmcompile.nengo with current Nengo and NumPy (in .venv-nengo)
 	$(PYTHON) -m venv $(VENV)-nengo
 	$(VENV)-nengo/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/nengo.txt --editable '.[nengo,report]' pytest hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-nengo/numba NMCOMPILE_FUZZ=$(or $(NMCOMPILE_FUZZ),150) $(VENV)-nengo/bin/python -m pytest -m "nengo and not slow" tests/nengo$(if $(NMCOMPILE_FUZZ),/test_random_models.py)
+	NUMBA_CACHE_DIR=$(VENV)-nengo/numba NMCOMPILE_FUZZ=$(or $(NMCOMPILE_FUZZ),150) $(VENV)-nengo/bin/python -m pytest -m "nengo$(FAST)" tests/nengo$(if $(NMCOMPILE_FUZZ),/test_random_models.py)
 
 NENGO_LOIHI := build/nengo-loihi/nengo-loihi-1.1.0
 

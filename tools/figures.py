@@ -29,7 +29,14 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "figures"
 MNIST = ROOT / "examples" / "mnist"
 #: Examples whose scripts draw a picture of their own.
-EXAMPLES = ("lif_tuning_curve", "mnist_lif", "cifar10", "columns")
+EXAMPLES = (
+    "lif_tuning_curve",
+    "keras_to_spikes",
+    "mnist_lif",
+    "cifar10_encoder",
+    "cifar10",
+    "columns",
+)
 #: The test image that is shown.
 SAMPLE = 11
 

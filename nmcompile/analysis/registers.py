@@ -87,9 +87,14 @@ def chip_rates(layer: DiscreteLayer, drive: NDArray[np.float64]) -> FloatArray:
 
 
 def amplitudes(layer: DiscreteLayer) -> FloatArray:
-    """(neurons,) activation that one spike per step stands for."""
+    """(neurons,) activation of the network that one spike per step stands for."""
     gain = np.ones(layer.size, np.float32) if layer.gain is None else layer.gain
-    return gain * np.float32(layer.amplitude)
+    return gain * np.float32(layer.amplitude) / equalised(layer)
+
+
+def equalised(layer: DiscreteLayer) -> FloatArray:
+    """(neurons,) how many times the network's own activations are."""
+    return np.ones(layer.size, np.float32) if layer.equalised is None else layer.equalised
 
 
 def layer_correction(layer: DiscreteLayer) -> NDArray[np.float64]:

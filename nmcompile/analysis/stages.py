@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nmcompile.analysis.registers import (
     amplitudes,
     chip_rates,
+    equalised,
     layer_correction,
     layer_drive,
     spike_weights,
@@ -142,7 +143,7 @@ class ChipStages:
                 values[layer.name] = rates[layer.name] * amplitudes(layer)
             else:
                 given = (drive / layer.voltage_scale).astype(np.float32)
-                values[layer.name] = compute(neuron, [given])
+                values[layer.name] = compute(neuron, [given]) / equalised(layer)
                 rates[layer.name] = values[layer.name] / amplitudes(layer)
         if graph.read_correction is not None:
             read_bias = read_bias - graph.read_correction

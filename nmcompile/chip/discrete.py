@@ -49,7 +49,7 @@ class DiscreteLayer:
     voltage_scale : integer voltage units per unit of activation
     amplitude : activation that one spike per step stands for
     depth : steps until its first input arrives
-    gain, correction : as in `ir.layers.NeuronLayer`
+    gain, correction, equalised : as in `ir.layers.NeuronLayer`
     rate : mean spikes of a neuron in a step, as expected
     """
 
@@ -71,6 +71,7 @@ class DiscreteLayer:
     rate: float = USUAL_RATE
     gain: FloatArray | None = None
     correction: FloatArray | None = None
+    equalised: FloatArray | None = None
 
     @property
     def size(self) -> int:

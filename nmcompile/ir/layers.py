@@ -7,7 +7,7 @@ connections, each a convolution over a gathered view of its source.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -116,6 +116,7 @@ class NeuronLayer:
         weights behind have it; None for 1
     correction : (neurons,) float32, part of the bias that makes up for what sources lose in the
         mean; None for none
+    equalised : (neurons,) float32, how many times the network's own activations are; None for 1
     """
 
     name: str
@@ -129,6 +130,7 @@ class NeuronLayer:
     initial: FloatArray | None = None
     gain: FloatArray | None = None
     correction: FloatArray | None = None
+    equalised: FloatArray | None = None
 
     @property
     def size(self) -> int:
@@ -160,6 +162,11 @@ class LayerGraph:
     read_weights: FloatArray
     read_bias: FloatArray
     read_correction: FloatArray | None = None
+
+    def with_layer(self, layer: NeuronLayer) -> LayerGraph:
+        """The graph with another layer in place of that of the same name."""
+        layers = tuple(layer if each.name == layer.name else each for each in self.layers)
+        return replace(self, layers=layers)
 
     def layer(self, name: str) -> NeuronLayer:
         """A layer by name."""

@@ -87,7 +87,7 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
                 encoder = discrete_encoder(graph, self.discretise.input_range)
                 currents = frame_currents(encoder, x)
                 sent = spikes[layer.name] = encoder_spikes(encoder, currents, self.options.steps)
-                graph = _with(graph, replace(layer, rate=float(sent.mean())))
+                graph = graph.with_layer(replace(layer, rate=float(sent.mean())))
                 continue
             if self.options.initial_voltage == "aligned":
                 layer = replace(layer, initial=_aligned(layer, graph.dt_s))
@@ -147,7 +147,7 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
         few = {name: each[:SEARCH_SAMPLES] for name, each in sent.items()}
         for factor in factors:
             tried = replace(layer, neuron=replace(neuron, threshold=neuron.threshold * factor))
-            made = self.discretise.layer(_with(graph, tried), tried)
+            made = self.discretise.layer(graph.with_layer(tried), tried)
             error = 0.0
             if len(self.options.threshold_factors) > 1:
                 rate = self._rate(layer, layer_spikes(*made, few))
@@ -173,7 +173,7 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
         layer = replace(layer, rate=float(spikes.mean()))
         if neuron.own and self._changing(graph):
             # What the model's own neurons remember from frame to frame is no rate.
-            return _with(graph, layer)
+            return graph.with_layer(layer)
         group = np.zeros(layer.size, np.int64)
         if self.options.gain == "channel":
             group = shared_weights(graph, layer.name)
@@ -182,7 +182,7 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
             amplitude, gain = fitted_gains(rate, wanted, neuron.amplitude, group)
         relative = gain / np.float32(amplitude)
         layer = replace(layer, neuron=replace(neuron, amplitude=amplitude), gain=relative)
-        graph = scale_outputs(_with(graph, layer), layer.name, relative)
+        graph = scale_outputs(graph.with_layer(layer), layer.name, relative)
         if self.options.correct_bias:
             error = mean_error(wanted, rate * gain, layer.shape[-1])
             graph = _with_mean(graph, layer, error)
@@ -209,19 +209,15 @@ def _aligned(layer: NeuronLayer, dt_s: float) -> FloatArray:
     return (layer.bias * np.float32(-expm1(layer.depth * dt_s / tau) / leak)).astype(np.float32)
 
 
-def _with(graph: LayerGraph, layer: NeuronLayer) -> LayerGraph:
-    """The graph with another layer in place of that of the same name."""
-    layers = tuple(layer if each.name == layer.name else each for each in graph.layers)
-    return replace(graph, layers=layers)
-
-
 def _with_mean(graph: LayerGraph, source: NeuronLayer, added: FloatArray) -> LayerGraph:
     """The graph in which what reads a layer takes its neurons for so much more."""
     for link in graph.connections:
         if link.source == source.name:
             target, more = graph.layer(link.target), through(link, added[None])[0]
             before = 0 if target.correction is None else target.correction
-            graph = _with(graph, replace(target, bias=target.bias + more, correction=before + more))
+            graph = graph.with_layer(
+                replace(target, bias=target.bias + more, correction=before + more)
+            )
     if source.name in graph.read_layers:
         alone = [
             added if name == source.name else np.zeros(graph.layer(name).size, np.float32)

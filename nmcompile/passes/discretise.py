@@ -129,6 +129,7 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             rate=layer.rate,
             gain=layer.gain,
             correction=layer.correction,
+            equalised=layer.equalised,
         )
         links = [
             discretise_weights(link, scale / gain, self.weight_bits, self.hardware)

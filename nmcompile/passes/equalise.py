@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -62,6 +62,7 @@ class Equalise(Pass[LayerGraph, LayerGraph]):
             if (spread != spread[np.unique(group, return_index=True)[1]][group]).any():
                 continue
             graph = scale_inputs(graph, layer.name, factor)
+            graph = graph.with_layer(replace(graph.layer(layer.name), equalised=spread))
             graph = scale_outputs(graph, layer.name, np.reciprocal(spread))
         return graph
 

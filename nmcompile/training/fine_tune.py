@@ -61,7 +61,8 @@ def fine_tune(
     augment : makes new inputs of a batch of them, given a random generator
     seed : of the batches' order and of `augment`
     verbose : as in `keras.Model.fit`
-    options : of the build, see `nmcompile.passes.options.BuildOptions`
+    options : of the build, see `nmcompile.passes.options.BuildOptions`; `equalise`, `rounding`,
+        `window` and `read_synapse` have no part in training, and may still be given to the build
 
     Returns
     -------
@@ -72,7 +73,7 @@ def fine_tune(
     NmcompileError
         A model, data or option that the build would not take, or a number out of range.
     """
-    chosen = checked_options(steps=steps, **options)
+    chosen = _options(steps, options)
     x, y = _arrays(data)
     if epochs < 1 or batch_size < 1 or not 0 <= label_weight <= 1 or not learning_rate > 0:
         raise UsageError(
@@ -110,7 +111,7 @@ def trainable_twin(model: Any, x: FloatArray, *, steps: int = 32, **options: Any
     """
     network = load(model).network
     calls = build_graph(parse_model(json.loads(model.to_json()), model.name), model.name)
-    chosen = checked_options(steps=steps, **options)
+    chosen = _options(steps, options)
     layers = _layers(network, chosen, x)
     _check_depth(steps, layers)
     twin = Twin(model, calls, layers, _encoded_call(network, calls, layers), steps)
@@ -189,6 +190,11 @@ def _arrays(data: Any) -> tuple[FloatArray, NDArray[np.int64]]:
             f"for each of the {len(x)} samples"
         )
     return x, labels.astype(np.int64)
+
+
+def _options(steps: int, options: dict[str, Any]) -> BuildOptions:
+    """Checked options, without what changes the weights that are trained."""
+    return checked_options(steps=steps, **options).model_copy(update={"equalise": 0.0})
 
 
 def _layers(network: Network, options: BuildOptions, calibration: FloatArray) -> LayerGraph:

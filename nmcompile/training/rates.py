@@ -25,8 +25,8 @@ class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
     weight : of the penalty, beside the loss
     amplitude : activation per Hz, as in the neuron; 0.001 where an activation of 1 stands for a
         spike in every step of 1 ms
-    per : "layer" takes the percentile of all neurons together, "neuron" that of each alone and the
-        mean of their penalties
+    per : "layer" takes the percentile of all neurons together; "channel" that of each channel
+        (the last axis), and "neuron" that of each neuron alone, with the mean of their penalties
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
         percentile: float = 99.9,
         weight: float = 1.0,
         amplitude: float = 0.001,
-        per: Literal["layer", "neuron"] = "layer",
+        per: Literal["layer", "channel", "neuron"] = "layer",
     ) -> None:
         if not 0 <= low_hz <= high_hz or not high_hz > 0:
             raise UsageError(f"RateRange: {low_hz:g}..{high_hz:g} Hz is no range of rates")
@@ -44,8 +44,8 @@ class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
             raise UsageError(f"RateRange: percentile is {percentile:g}; give one in 0..100")
         if not amplitude > 0:
             raise UsageError(f"RateRange: amplitude is {amplitude:g}; give more than 0")
-        if per not in ("layer", "neuron"):
-            raise UsageError(f"RateRange: per is {per!r}; give 'layer' or 'neuron'")
+        if per not in ("layer", "channel", "neuron"):
+            raise UsageError(f"RateRange: per is {per!r}; give 'layer', 'channel' or 'neuron'")
         self.low_hz, self.high_hz = low_hz, high_hz
         self.percentile, self.weight = percentile, weight
         self.amplitude, self.per = amplitude, per
@@ -53,8 +53,12 @@ class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
     def __call__(self, x: Any) -> Any:
         """The penalty of a batch of activations times its size, by which Keras divides it."""
         x = ops.cast(x, "float32")
-        # The last axis is that of the percentile.
-        among = ops.reshape(x, (-1,)) if self.per == "layer" else ops.moveaxis(x, 0, -1)
+        if self.per == "layer":
+            among = ops.reshape(x, (-1,))
+        elif self.per == "channel":
+            among = ops.transpose(ops.reshape(x, (-1, x.shape[-1])))
+        else:
+            among = ops.moveaxis(x, 0, -1)
         rate = upper_quantile(among, self.percentile / 100) / self.amplitude
         outside = ops.relu(self.low_hz - rate) + ops.relu(rate - self.high_hz)
         size = ops.cast(ops.shape(x)[0], "float32")

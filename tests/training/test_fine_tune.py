@@ -89,7 +89,13 @@ def test_fine_tuning_makes_the_chip_more_accurate(own: bool) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"neuron": {"synapse": 0.002}}, {"neuron": {"tau_rc": 0.02}}, {"gain": "none"}],
+    [
+        {},
+        {"neuron": {"synapse": 0.002}},
+        {"neuron": {"tau_rc": 0.02}},
+        {"gain": "none"},
+        {"equalise": 0.5},
+    ],
     ids=str,
 )
 def test_the_twin_gives_the_scores_of_the_chip(options: dict[str, Any]) -> None:

@@ -154,6 +154,10 @@ def test_the_penalty_is_the_distance_from_the_range() -> None:
     assert penalty(whole, x) == pytest.approx(2 * (700 / 300) ** 2, rel=1e-5)
     each = RateRange(200, 300, percentile=100, weight=2.0, per="neuron")
     assert penalty(each, x) == pytest.approx(((200 / 300) ** 2 + (700 / 300) ** 2), rel=1e-5)
+    pixels = np.stack([x, 0.1 * x], axis=1)
+    channels = RateRange(200, 300, percentile=100, weight=2.0, per="channel")
+    assert penalty(channels, pixels) == penalty(each, x)
+    assert penalty(each, pixels) != penalty(each, x)
     assert penalty(RateRange(200, 300, percentile=50), x[:, :1]) == 0
     beside = RateRange(400, 500, percentile=50)
     assert penalty(beside, x[:, :1]) == pytest.approx(0.09, rel=1e-4)
