@@ -15,7 +15,7 @@ from nmcompile.api import Emulator
 from nmcompile.chip.program import Program
 from nmcompile.chip.verify import faults
 from nmcompile.hardware import load_hardware
-from tools.bench import cnn, page
+from tools.bench import ablation, cnn, page
 from tools.bench.record import Figure, at_least, at_most, faster, write
 from tools.bench.tables import weights
 from tools.bench.whole_chip import (
@@ -36,6 +36,24 @@ def test_the_shipped_mnist_network_reaches_its_goals() -> None:
     lost = figures["mnist: 1000 test images, 32 steps, lost"]
     assert lost.met
     assert figures["mnist: 1000 test images, 32 steps, chip accuracy"].value > 98.5
+
+
+def test_the_ablation_says_what_an_option_is_worth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with np.load(ablation.ROOT / "examples" / "mnist" / "calibrate_500.npz") as file:
+        pixels, labels = (255 * file["x"]).round().astype(np.uint8), file["y"]
+    np.savez(tmp_path / "mnist.npz", x_train=pixels, y_train=labels)
+    monkeypatch.setattr(ablation, "HELD_OUT", 100)
+    changes = {"as built": {}, "uncorrected": {"gain_samples": 0}}
+    monkeypatch.setattr(ablation, "CHANGES", changes)
+    files = {"mnist": tmp_path / "mnist.npz", "fashion": None, "cifar10": None}
+    found = {each.name: each.value for each in ablation.figures(files)}
+    label = "MNIST CNN, 32 steps"
+    errors = [found[f"{label}, {name}: relative error of scores"] for name in changes]
+    assert 0 < 2 * errors[0] < errors[1] < 1
+    assert abs(found[f"{label}, as built: lost"]) <= 3
+    assert 4000 < found[f"{label}, as built: spikes on chip"] < 10000
 
 
 @pytest.mark.parametrize("kind", ["stored", "shared"])

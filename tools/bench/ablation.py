@@ -15,7 +15,6 @@ import numpy as np
 
 import nmcompile
 from nmcompile.backends.emulator import Emulator
-from nmcompile.host.data import Data
 from nmcompile.ir import evaluate
 from nmcompile.ir.nodes import Softmax
 from tools.bench.accuracy import CALIBRATED, CASES, SEED, Case, images
@@ -78,22 +77,22 @@ def changed(case: Case, path: Path, words: str, options: Mapping[str, Any]) -> I
     assert train.y is not None
     order = np.random.default_rng(SEED).permutation(len(train))
     held_out, seen = order[:HELD_OUT][:JUDGED], order[HELD_OUT:][:CALIBRATED]
-    data = Data(train.x[held_out], train.y[held_out], str(path))
+    x, y = train.x[held_out], train.y[held_out]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = nmcompile.build(model, calibrate=train.x[seen], steps=case.steps, **options)
-        found = nmcompile.evaluate(program, data)
-        scores = Emulator().load(program).run(data.x).scores
-    assert found.lost is not None
-    label = f"{case.name}, {case.steps} steps, {words}"
-    yield Figure(f"{label}: lost", 100 * found.lost, "points")
+        found = Emulator().load(program).run(x)
     before_softmax = [node.inputs[0] for node in network if isinstance(node, Softmax)]
     name = before_softmax[0] if before_softmax else network.outputs[0].name
-    wanted = evaluate(network, data.x, keep=[name])[name].reshape(len(data), -1)
-    scores, wanted = (each - each.mean(axis=1, keepdims=True) for each in (scores, wanted))
+    wanted = evaluate(network, x, keep=[name])[name].reshape(len(x), -1)
+    lost = np.mean(wanted.argmax(axis=1) == y) - np.mean(found.answers == y)
+    scores, wanted = (each - each.mean(axis=1, keepdims=True) for each in (found.scores, wanted))
+    label = f"{case.name}, {case.steps} steps, {words}"
+    yield Figure(f"{label}: lost", 100 * float(lost), "points")
     error = float(np.sqrt(((scores - wanted) ** 2).sum() / (wanted**2).sum()))
     yield Figure(f"{label}: relative error of scores", error, "")
-    yield Figure(f"{label}: spikes on chip", found.spikes_per_sample, "per image")
+    spikes = sum(int(found.spikes[layer.name].sum()) for layer in program.layers) / len(x)
+    yield Figure(f"{label}: spikes on chip", spikes, "per image")
 
 
 if __name__ == "__main__":
