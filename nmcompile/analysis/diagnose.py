@@ -39,7 +39,8 @@ from nmcompile.errors import UsageError
 from nmcompile.host.data import Data
 from nmcompile.ir import Network
 from nmcompile.ir.layers import LayerGraph
-from nmcompile.ir.nodes import FloatArray
+from nmcompile.ir.nodes import FloatArray, Spiking
+from nmcompile.ir.over_time import evaluate_frames
 
 #: Samples that are followed at a time, so that all stages' activations fit in memory.
 BATCH = 64
@@ -107,6 +108,11 @@ def diagnose_program(
     return replace(found, findings=findings(found, program))
 
 
+def frames_of(program: Program, x: FloatArray) -> int:
+    """How many frames of (samples, *input shape) or (samples, frames, *input shape) make one."""
+    return x.shape[1] if x.ndim > 1 + len(program.encoder.input_shape) else 1
+
+
 class _Follower:
     """Runs samples through all stages of one Program, and sums up."""
 
@@ -133,23 +139,29 @@ class _Follower:
     def follow(self, x: FloatArray) -> Iterator[int]:
         """Run samples; yields how many are done."""
         at_once = min(BATCH, counted_at_once(self.program, self.steps))
+        if frames_of(self.program, x) > 1:
+            self.late = 0  # with fewer steps, the input would be another
         for start in range(0, len(x), at_once):
             part = x[start : start + at_once]
             stages = self._float_stages(part)
-            wanted = dict(stages[FOLDED].layers) | dict(stages[FLOAT].layers) if stages else {}
+            wanted: dict[str, FloatArray] = {}
+            for stage in (FOLDED, FLOAT):
+                wanted |= stages[stage].layers if stage in stages else {}
             result, counts = next(spike_counts(self.program, self.session, part, self.steps, start))
             self._count(result, counts)
             if stages:
-                stages[CHIP] = Values(self._activations(counts), result.scores)
+                activations = self._activations(counts) if wanted else {}
+                stages[CHIP] = Values(activations, result.scores)
             else:
                 self.sums.scores.setdefault(CHIP, []).append(result.scores)
-            for name in self.windows if stages else ():
-                self._judge(name, wanted[name])
+            for name in self.windows:
+                if name in wanted:
+                    self._judge(name, wanted[name])
             for stage, values in stages.items():
                 self.sums.scores.setdefault(stage, []).append(values.scores)
-                for name, activations in values.layers.items():
-                    if name in self.names:
-                        self.sums.compare(stage, name, wanted[name], activations)
+                for name, found in values.layers.items():
+                    if name in self.names and name in wanted:
+                        self.sums.compare(stage, name, wanted[name], found)
             if self.late:
                 early = self.session.run(part, self.steps - self.late, first=start)
                 self.sums.early.append(early.answers)
@@ -159,14 +171,21 @@ class _Follower:
         """Every stage before the chip; none without a float network."""
         if self.network is None or self.folded is None or self.chip is None:
             return {}
+        frames = frames_of(self.program, x)
+        if frames > 1 and any(isinstance(node, Spiking) for node in self.network):
+            # Neurons that remember have no rate for a frame.
+            return {FLOAT: Values({}, evaluate_frames(self.network, x, self.steps))}
+        x = x.reshape(-1, *self.program.encoder.input_shape)
         folded = folded_values(self.folded, x)
-        self.drive = self.chip.encoder(x, folded.layers[self.program.encoder.name])
-        return {
+        drive = self.chip.encoder(x, folded.layers[self.program.encoder.name])
+        self.drive = drive.over(frames)
+        stages = {
             FLOAT: float_values(self.network, x, self.names),
             FOLDED: folded,
-            WEIGHTS: self.chip.weights(self.drive),
-            CURVE: self.chip.curve(self.drive, self.steps),
+            WEIGHTS: self.chip.weights(drive),
+            CURVE: self.chip.curve(drive, max(1, self.steps // frames)),
         }
+        return {stage: values.over(frames) for stage, values in stages.items()}
 
     def _activations(self, counts: dict[str, NDArray[np.int64]]) -> dict[str, FloatArray]:
         """What the spike counts of layers stand for."""
@@ -247,11 +266,13 @@ class _Follower:
         on_chip = self.graph is not None and name != encoder.name
         registers = self.graph.layer(name) if self.graph is not None and on_chip else None
         links = self.graph.into(name) if self.graph is not None else ()
-        compared = self.network is not None
+        compared = any(layer == name for _, layer in self.sums.likeness)
         return LayerDiagnosis(
             layer=name,
             shape=shape,
-            compared=name if self.network is not None and name in self.network else None,
+            compared=name
+            if compared and self.network is not None and name in self.network
+            else None,
             stages={
                 stage: sums.likeness()
                 for (stage, layer), sums in self.sums.likeness.items()

@@ -38,13 +38,14 @@ from nmcompile.analysis.samples import (
     layer_rates,
     record,
 )
-from nmcompile.analysis.stages import CHIP, CURVE, WEIGHTS, float_values
+from nmcompile.analysis.stages import CHIP, CURVE, WEIGHTS
 from nmcompile.backends.emulator import Emulator
 from nmcompile.backends.emulator.session import InputWarning, OverflowWarning
 from nmcompile.chip.program import Program
 from nmcompile.files import write_atomically
 from nmcompile.host.data import Data
 from nmcompile.ir.nodes import FloatArray
+from nmcompile.ir.over_time import evaluate_frames
 from nmcompile.ir.text import shape_text
 
 #: Samples shown where none is chosen, and samples counted for histograms of rates.
@@ -166,7 +167,8 @@ def _float_answers(program: Program, x: FloatArray) -> list[int] | None:
     """What the float network answers, where there is one."""
     if not holds_float_network(program):
         return None
-    answers: NDArray[Any] = float_values(float_network(program), x, []).scores.argmax(axis=1)
+    outputs = evaluate_frames(float_network(program), x, program.steps)
+    answers: NDArray[Any] = outputs.reshape(len(x), -1).argmax(axis=1)
     return [int(answer) for answer in answers]
 
 

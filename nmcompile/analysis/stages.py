@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,19 @@ class Values:
     layers: Mapping[str, FloatArray]
     scores: NDArray[np.float64] | FloatArray
 
+    def over(self, frames: int) -> Values:
+        """Means over frames, where so many of them, one after the other, make a sample."""
+        layers = {name: mean_over(frames, values) for name, values in self.layers.items()}
+        return Values(layers, mean_over(frames, self.scores))
+
+
+def mean_over(frames: int, values: Any) -> Any:
+    """(samples, ...) means of (samples * frames, ...) values, in their own type."""
+    if frames == 1:
+        return values
+    by_sample = values.reshape(-1, frames, *values.shape[1:])
+    return by_sample.mean(axis=1).astype(values.dtype)
+
 
 def float_values(network: Network, x: FloatArray, names: list[str]) -> Values:
     """The float network itself; of `names` those that it has."""
@@ -90,6 +104,11 @@ class EncoderDrive:
     currents: NDArray[np.int64]
     rates: FloatArray
     amplitude: float
+
+    def over(self, frames: int) -> EncoderDrive:
+        """Means over frames, where so many of them make a sample."""
+        currents, rates = mean_over(frames, self.currents), mean_over(frames, self.rates)
+        return EncoderDrive(currents, rates, self.amplitude)
 
 
 class ChipStages:

@@ -162,6 +162,29 @@ def test_many_slow_steps_bring_the_chip_to_its_curve() -> None:
         assert layer.stages[CHIP].correlation > 0.99
 
 
+def test_frames_over_time_count_by_their_means() -> None:
+    program, data = built()
+    still = diagnose(program, data, limit=20)
+    x = np.repeat(data.x[:20, None], 4, axis=1)
+    held = diagnose(program, Data(x, data.y[:20], data.path))
+    moving = diagnose(
+        program,
+        Data(
+            x * np.float32([[1], [0.5], [1.5], [1]]).reshape(1, 4, 1, 1, 1), data.y[:20], data.path
+        ),
+    )
+    for found in (held, moving):
+        assert [stage.name for stage in found.stages] == list(STAGES)
+        assert found.answers.late == 0
+    for one, other in zip(still.layers[1:], held.layers[1:], strict=True):
+        for stage in (FOLDED, WEIGHTS, CHIP):
+            assert one.stages[stage].correlation == pytest.approx(
+                other.stages[stage].correlation, abs=1e-4
+            )
+    assert moving.stage(FOLDED).scores.relative_error < 1e-4
+    assert 0.9 < moving.layers[1].stages[CHIP].correlation < 0.9999
+
+
 def test_a_rate_too_low_for_the_steps_is_named_in_a_sentence() -> None:
     program, data = built(neuron={"max_rate": 20.0})
     found = diagnose(program, data)
