@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from nmcompile.training.rates import divided_by_batch
+
 CLASSES = 10
 VALIDATION_IMAGES = 5000
 BATCH_SIZE = 128
@@ -180,10 +182,10 @@ class RelativePenalty(keras.regularizers.Regularizer):
     """
 
     def __call__(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the penalty times the batch size; Keras divides it by the batch size."""
+        """Return the penalty, times the batch size where Keras divides by that."""
         scaled = x / (ops.sqrt(ops.mean(ops.square(x))) + 1e-6)
         tail = ops.mean(ops.square(ops.relu(scaled - TAIL_START)))
-        batch = ops.cast(ops.shape(x)[0], x.dtype)
+        batch = ops.cast(ops.shape(x)[0] if divided_by_batch() else 1, x.dtype)
         return batch * (DENSITY_PENALTY * ops.mean(scaled) + TAIL_PENALTY * tail)
 
     def get_config(self) -> dict[str, float]:

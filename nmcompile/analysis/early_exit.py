@@ -7,6 +7,7 @@ margin is chosen on calibration samples, as the smallest at which answers hardly
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from nmcompile.chip.program import Program
 from nmcompile.errors import UsageError
 from nmcompile.host.decoder import step_weights
 from nmcompile.ir.nodes import FloatArray
+from nmcompile.passes.base import NmcompileWarning
 
 #: Margins that are tried, as shares of the usual lead at the last step.
 MARGINS = np.linspace(0.05, 1.5, 59)
@@ -87,4 +89,11 @@ def with_margin(program: Program, x: FloatArray, share: float) -> Program:
     unsafe = np.flatnonzero(changed > share)
     first = int(unsafe[-1]) + 1 if len(unsafe) else 0
     margin = usual * float(MARGINS[first]) if first < len(MARGINS) else 0.0
+    if not margin:
+        warnings.warn(
+            f"--early-exit {share:g}: on these samples no lead of a score is safe, so answers come "
+            "at the last step; allow a larger share, or raise --steps",
+            NmcompileWarning,
+            stacklevel=2,
+        )
     return replace(program, read_out=replace(program.read_out, margin=margin))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import expm1, prod
@@ -15,7 +16,7 @@ from nmcompile.ir.layers import LayerGraph, NeuronLayer
 from nmcompile.ir.links import through
 from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.ir.reference import compute
-from nmcompile.passes.base import Pass
+from nmcompile.passes.base import NmcompileWarning, Pass
 from nmcompile.passes.channels import scale_outputs, shared_weights
 from nmcompile.passes.discretise import Discretise
 from nmcompile.passes.encode import discrete_encoder
@@ -107,6 +108,13 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
         macs = sum(prod(link.out_shape[:2]) * link.weights.size for link in graph.connections)
         affordable = max(LEAST_SAMPLES, MOST_MACS // (self.options.steps * max(macs, 1)))
         room = MOST_SPIKES // (self.options.steps * sum(spiking))
+        if not room and self.options.gain_samples and len(self.samples):
+            warnings.warn(
+                f"{sum(spiking):,} neurons in {self.options.steps} steps are too many to be run "
+                "during a build, so what spikes lose is not corrected; lower --steps",
+                NmcompileWarning,
+                stacklevel=2,
+            )
         return self.samples[: min(self.options.gain_samples, affordable, room)]
 
     def _rounded(

@@ -107,8 +107,12 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             threshold = max(1, round(neuron.threshold * scale / threshold_unit))
         mantissa, exponent = bias_registers(layer.bias.astype(np.float64) * scale, self.hardware)
         initial = np.zeros(layer.size, np.int32)
-        if layer.initial is not None:
-            wanted = np.rint(layer.initial.astype(np.float64) * scale)
+        starts = layer.initial
+        if isinstance(neuron, Integrator):
+            # A read-out counts the steps that have input; till then only the bias acts.
+            starts = -layer.depth * layer.bias
+        if starts is not None:
+            wanted = np.rint(starts.astype(np.float64) * scale)
             initial = np.clip(wanted, -VOLTAGE_MAX, threshold * threshold_unit).astype(np.int32)
         made = DiscreteLayer(
             name=layer.name,

@@ -24,11 +24,12 @@ SAMPLES = 128
 class Equalise(Pass[LayerGraph, LayerGraph]):
     """Reads layers and samples; changes weights and biases into and out of each channel.
 
-    All neurons of a layer share one threshold, so channels with small activations fire seldom
-    and are counted coarsely. A ReLU lets a factor pass: weights and bias into a channel are
-    multiplied by it and the weights behind divided, which leaves the float network as it was.
-    The factor is the layer's largest activation by the channel's, to the power of `strength`.
-    It costs spikes, and weights of one connection come to differ more in size.
+    All neurons of a layer share one threshold, so channels with small activations fire seldom and
+    are counted coarsely. A ReLU without a clip lets a factor pass: weights and bias into a channel
+    are multiplied by it and the weights behind divided, which leaves the float network as it was;
+    clipped ones are left alone. The factor is the layer's largest activation by the channel's, to
+    the power of `strength`. It costs spikes, and weights of one connection come to differ more in
+    size.
 
     Attributes
     ----------
@@ -56,6 +57,8 @@ class Equalise(Pass[LayerGraph, LayerGraph]):
             floats[layer.name] = compute(layer.neuron, [drive])
             if layer.place != "chip" or not isinstance(layer.neuron, Spiking) or layer.neuron.own:
                 continue
+            if layer.neuron.max_value is not None:
+                continue  # its channels are clipped at one activation
             factor = self._factors(layer, floats[layer.name])
             spread = np.tile(factor, layer.size // len(factor))
             group = shared_weights(graph, layer.name)

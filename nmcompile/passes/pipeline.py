@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nmcompile.chip.program import Program
-from nmcompile.errors import DataError, UsageError
+from nmcompile.errors import CompileError, DataError, UsageError
 from nmcompile.hardware import Target
 from nmcompile.ir import Network
 from nmcompile.ir.layers import LayerGraph
@@ -169,14 +169,20 @@ def float_layers(
 
 def _timed(network: Network, options: BuildOptions) -> Network:
     """The network with the time step that was asked for, or that its own neurons need."""
-    for node in network:
-        if isinstance(node, Spiking) and node.own:
-            if options.dt not in (None, node.dt_s):
-                raise UsageError(
-                    f"--dt {options.dt:g}: layer {node.name!r} was trained for steps of "
-                    f"{node.dt_s:g} s; leave --dt out, or train it for another step"
-                )
-            network = replace(network, dt_s=node.dt_s)
+    own = [node for node in network if isinstance(node, Spiking) and node.own]
+    for node in own:
+        if options.dt not in (None, node.dt_s):
+            raise UsageError(
+                f"--dt {options.dt:g}: layer {node.name!r} was trained for steps of "
+                f"{node.dt_s:g} s; leave --dt out, or train it for another step"
+            )
+        if node.dt_s != own[0].dt_s:
+            raise CompileError(
+                f"layer {node.name!r} was trained for steps of {node.dt_s:g} s and layer "
+                f"{own[0].name!r} for {own[0].dt_s:g} s, but a chip has one step for all; train "
+                "them with the same dt"
+            )
+        network = replace(network, dt_s=node.dt_s)
     return network if options.dt is None else replace(network, dt_s=options.dt)
 
 

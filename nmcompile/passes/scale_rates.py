@@ -84,7 +84,7 @@ class ScaleRates(NetworkPass):
             )
         amplitude = largest / rate
         pause = round(node.refractory_s / network.dt_s)
-        if rate < 1 and pause + 1 > 1 / rate + 1e-9:
+        if pause and pause + 1 > 1 / rate + 1e-9:
             raise CompileError(
                 f"layer {node.name!r}: a refractory period of {node.refractory_s:g} s allows at "
                 f"most {1 / ((pause + 1) * network.dt_s):.4g} Hz, but max_rate times rate_scale "

@@ -1,6 +1,6 @@
 """Training for the chip in Keras 3: neurons, quantised weights, rates, and fine-tuning.
 
-Needs the extra ``keras``; works with every Keras backend, and is tested with JAX and PyTorch.
+Needs the extra ``keras``; works with the backends JAX and PyTorch.
 """
 
 from __future__ import annotations

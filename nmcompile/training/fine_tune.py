@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from nmcompile.errors import DataError, UsageError
 from nmcompile.frontends import load
 from nmcompile.frontends.keras.graph import Graph, build_graph
 from nmcompile.frontends.keras.model import parse_model
+from nmcompile.frontends.keras.over_time import runs_over_time
 from nmcompile.hardware import parse_target
 from nmcompile.ir import Network
 from nmcompile.ir.layers import LayerGraph
@@ -74,7 +76,7 @@ def fine_tune(
         A model, data or option that the build would not take, or a number out of range.
     """
     chosen = _options(steps, options)
-    x, y = _arrays(data)
+    x, y = _arrays(data, prod(model.output_shape[1:]))
     if epochs < 1 or batch_size < 1 or not 0 <= label_weight <= 1 or not learning_rate > 0:
         raise UsageError(
             f"fine_tune: epochs is {epochs}, batch_size {batch_size}, label_weight "
@@ -111,6 +113,11 @@ def trainable_twin(model: Any, x: FloatArray, *, steps: int = 32, **options: Any
     """
     network = load(model).network
     calls = build_graph(parse_model(json.loads(model.to_json()), model.name), model.name)
+    if runs_over_time(calls):
+        raise UsageError(
+            f"fine_tune: model {model.name!r} has a time axis, so its training sees spikes "
+            "already; train it on with its own fit"
+        )
     chosen = _options(steps, options)
     layers = _layers(network, chosen, x)
     _check_depth(steps, layers)
@@ -177,7 +184,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._order = rng.permutation(len(self._x))
 
 
-def _arrays(data: Any) -> tuple[FloatArray, NDArray[np.int64]]:
+def _arrays(data: Any, classes: int) -> tuple[FloatArray, NDArray[np.int64]]:
     """Inputs and class numbers, -1 where there are none."""
     x, y = data if isinstance(data, tuple | list) else (data, None)
     x = np.asarray(x, np.float32)
@@ -189,12 +196,23 @@ def _arrays(data: Any) -> tuple[FloatArray, NDArray[np.int64]]:
             f"fine_tune: labels are {labels.dtype} of shape {labels.shape}; give one class number "
             f"for each of the {len(x)} samples"
         )
+    if y is not None and (labels.min() < 0 or labels.max() >= classes):
+        raise DataError(
+            f"fine_tune: labels are {labels.min()} to {labels.max()}, but the model has {classes} "
+            f"outputs; give numbers in 0..{classes - 1}"
+        )
     return x, labels.astype(np.int64)
 
 
 def _options(steps: int, options: dict[str, Any]) -> BuildOptions:
     """Checked options, without what changes the weights that are trained."""
-    return checked_options(steps=steps, **options).model_copy(update={"equalise": 0.0})
+    chosen = checked_options(steps=steps, **options)
+    if chosen.weight_bits != BuildOptions().weight_bits:
+        raise UsageError(
+            f"fine_tune: weight_bits is {chosen.weight_bits}, but weights are trained as floats, "
+            "which 8 bits come close to; for fewer give the model ChipConv2D and ChipDense layers"
+        )
+    return chosen.model_copy(update={"equalise": 0.0})
 
 
 def _layers(network: Network, options: BuildOptions, calibration: FloatArray) -> LayerGraph:

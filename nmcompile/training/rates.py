@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
 from nmcompile.errors import UsageError
@@ -49,9 +51,10 @@ class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
         self.low_hz, self.high_hz = low_hz, high_hz
         self.percentile, self.weight = percentile, weight
         self.amplitude, self.per = amplitude, per
+        self._divided = divided_by_batch()
 
     def __call__(self, x: Any) -> Any:
-        """The penalty of a batch of activations times its size, by which Keras divides it."""
+        """The penalty of a batch of activations, times its size where Keras divides by that."""
         x = ops.cast(x, "float32")
         if self.per == "layer":
             among = ops.reshape(x, (-1,))
@@ -61,13 +64,29 @@ class RateRange(keras.regularizers.Regularizer):  # type: ignore[misc]
             among = ops.moveaxis(x, 0, -1)
         rate = upper_quantile(among, self.percentile / 100) / self.amplitude
         outside = ops.relu(self.low_hz - rate) + ops.relu(rate - self.high_hz)
-        size = ops.cast(ops.shape(x)[0], "float32")
+        size = ops.cast(ops.shape(x)[0], "float32") if self._divided else 1.0
         return size * self.weight * ops.mean(ops.square(outside / self.high_hz))
 
     def get_config(self) -> dict[str, Any]:
         """All parameters."""
         names = ("low_hz", "high_hz", "percentile", "weight", "amplitude", "per")
         return {name: getattr(self, name) for name in names}
+
+
+@cache
+def divided_by_batch() -> bool:
+    """Whether this Keras divides what an `activity_regularizer` gives by the batch size.
+
+    Versions differ: https://github.com/keras-team/keras/pull/22021.
+    """
+
+    class One(keras.regularizers.Regularizer):  # type: ignore[misc]
+        def __call__(self, x: Any) -> Any:
+            return ops.ones(())
+
+    layer = keras.layers.ReLU(activity_regularizer=One())
+    layer(np.zeros((2, 1), np.float32))
+    return float(layer.losses[0]) < 1
 
 
 def upper_quantile(x: Any, share: float) -> Any:

@@ -57,9 +57,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a setting gives no Program, in one sentence."""
+    """Why a setting gives no Program, in one sentence, and whether its process died of it."""
 
     sentence: str
+    died: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,6 @@ from nmcompile.tuning.space import Settings, build_options
 
 Objective = Literal["accuracy", "latency", "spikes", "cores"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
-#: Number of the trial with what the build does by itself, which all others are compared with.
-USUAL = 0
 #: Points that are checked after a search at most, and of them those that serve its objective
 #: best, though others beat them: on so few samples those may have been lucky.
 FINALISTS, BEST_OF_ALL = 16, 8
@@ -29,12 +27,14 @@ class Point:
     settings : build options
     measured : on the samples of the search, or, at the end, on those that check it
     command : words of the command that builds it
+    usual : whether it is what the build does by itself, which all others are compared with
     """
 
     trial: int
     settings: Settings
     measured: Measured
     command: tuple[str, ...]
+    usual: bool = False
 
     @property
     def command_line(self) -> str:
@@ -131,7 +131,7 @@ def finalists(points: Sequence[Point], objective: Objective, allowed_loss: float
     """Points worth a check on more samples, and the usual one, in the order of their trials."""
     key = best_first(objective, allowed_loss)
     chosen = [*sorted(points, key=key)[:BEST_OF_ALL], *sorted(front(points), key=key)]
-    chosen = [*(point for point in points if point.trial == USUAL), *chosen]
+    chosen = [*(point for point in points if point.usual), *chosen]
     first = list({point.trial: point for point in chosen}.values())[:FINALISTS]
     return sorted(first, key=lambda point: point.trial)
 

@@ -24,7 +24,7 @@ from nmcompile.ir import Network
 from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.passes.pipeline import float_layers
 from nmcompile.tuning.judge import Part, Task
-from nmcompile.tuning.pareto import OBJECTIVES, USUAL, Objective, Tuning, best_first, front, rank
+from nmcompile.tuning.pareto import OBJECTIVES, Objective, Tuning, best_first, front, rank
 from nmcompile.tuning.space import Settings, Space, build_options, command_words
 from nmcompile.tuning.split import LIMIT, Samples, split_data
 from nmcompile.tuning.storage import import_optuna, open_study
@@ -97,7 +97,8 @@ def tune(
     samples = split_data(data, given, limit, seed)
     calibration_path = str(calibrate or f"{storage}.calibrate.npz")
     layers, dt_s = _chip_layers(source.network, target, samples, fixed)
-    space = Space.of(objective, layers, fixed, dt_s, len(layers) <= MOST_LAYERS)
+    frames = samples.search.x.shape[1] if samples.search.x.ndim > 1 + len(shape) else 1
+    space = Space.of(objective, layers, fixed, dt_s, len(layers) <= MOST_LAYERS, frames)
     fingerprint = {
         "model": source.sha256,
         "data": _digest(samples.search.x, samples.search.y, samples.check.x, samples.check.y),
@@ -143,7 +144,7 @@ def tune(
             checked=len(samples.check),
             points=tuple(points),
             best=best,
-            usual=next((point for point in judged if point.trial == USUAL), None),
+            usual=next((point for point in judged if point.usual), None),
             met=objective == "accuracy" or rank(objective, allowed_loss, best.measured) < 1,
             storage=str(storage),
         )

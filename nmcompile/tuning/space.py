@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, log10
 from typing import Any, Literal
 
@@ -85,6 +85,10 @@ LEFT_OUT: Mapping[str, str] = {
 #: Options that say how often neurons fire, which neurons that were trained as such bring along.
 OF_RATES = ("max_rate", "percentile", "threshold_gain", "threshold_factors")
 
+#: Options that bear on nothing where the read-out is on the chip, and without samples to calibrate.
+IDLE_WITH_CHIP_READOUT = ("window", "read_synapse")
+IDLE_WITHOUT_SAMPLES = ("rounding", "gain", "correct_bias", "threshold_factors", "initial_voltage")
+
 #: Settings that often do well, tried first; the build's own come before them.
 KNOWN_GOOD: Sequence[Settings] = (
     {"max_rate": 0.4},
@@ -115,7 +119,13 @@ class Space:
 
     @classmethod
     def of(
-        cls, objective: str, layers: Sequence[str], fixed: Settings, dt_s: float, per_layer: bool
+        cls,
+        objective: str,
+        layers: Sequence[str],
+        fixed: Settings,
+        dt_s: float,
+        per_layer: bool,
+        frames: int = 1,
     ) -> Space:
         """The space for an objective.
 
@@ -124,17 +134,37 @@ class Space:
         layers : names of the layers on the chip whose rates can be chosen
         fixed : build options that are held
         per_layer : whether each layer's rate is searched
+        frames : of a sample, which needs a step for each at least
         """
+        fixed = flat(fixed)
+        if fixed.get("early_exit"):
+            raise UsageError(
+                "--fix early-exit: a search judges the answers of the last step; give "
+                "--early-exit to the build that you choose from it"
+            )
+        idle = IDLE_WITH_CHIP_READOUT if fixed.get("readout") == "chip" else ()
+        if fixed.get("gain_samples") == 0:
+            idle = (*idle, *IDLE_WITHOUT_SAMPLES)
         ranges = {
             name: each
             for name, each in SEARCHED.items()
             if name not in fixed
+            and name not in idle
             and (not each.objectives or objective in each.objectives)
             and (layers or name not in OF_RATES)
         }
         if per_layer and len(layers) > 1 and LAYER_OPTION not in fixed:
             ranges |= {f"{LAYER_OPTION}:{name}": LAYER_RANGE for name in layers}
+        steps = ranges.get("steps")
+        if isinstance(steps, Range) and frames > steps.low:
+            high = max(steps.high, 4 * frames)
+            ranges["steps"] = replace(steps, low=frames, high=high)
         return cls(ranges, fixed, dt_s)
+
+    def is_usual(self, settings: Settings) -> bool:
+        """Whether settings are the build's own, as far as ranges have them, and those held."""
+        usual = self.suggest(_Given(self.parameters({})))
+        return build_options(settings) == build_options(usual)
 
     def choices(self, name: str) -> dict[str, Any]:
         """Text -> value of a `Choice`, in its own unit, the build's own first."""
@@ -164,6 +194,12 @@ class Space:
             value = min(value, floored(max(1.0, 1 / (rate * self.dt_s))))
             if value != 1:
                 settings.setdefault("layers", {})[layer] = {option: value}
+        held = self.fixed.get("layers", {})
+        drawn = settings.get("layers", {})
+        if held or drawn:
+            names = dict.fromkeys([*held, *drawn])
+            both = {name: {**drawn.get(name, {}), **held.get(name, {})} for name in names}
+            settings["layers"] = both
         return {**self.fixed, **settings}
 
     def parameters(self, settings: Settings) -> dict[str, Any]:
@@ -192,6 +228,22 @@ class Space:
         return {"": 1.0, "steps": self.dt_s, "spikes per step": 1 / self.dt_s}[unit]
 
 
+@dataclass(frozen=True)
+class _Given:
+    """In place of an Optuna trial, parameters that are known."""
+
+    parameters: Mapping[str, Any]
+
+    def suggest_categorical(self, name: str, choices: Sequence[str]) -> Any:
+        return self.parameters[name]
+
+    def suggest_int(self, name: str, low: int, high: int, log: bool) -> Any:
+        return self.parameters[name]
+
+    def suggest_float(self, name: str, low: float, high: float, log: bool) -> Any:
+        return self.parameters[name]
+
+
 def build_options(settings: Settings) -> BuildOptions:
     """Checked build options, from those of neurons and those of builds in one mapping.
 
@@ -200,9 +252,19 @@ def build_options(settings: Settings) -> BuildOptions:
     UsageError
         An unknown option or a value out of range.
     """
+    settings = flat(settings)
     neuron = {name: value for name, value in settings.items() if name in NeuronOptions.model_fields}
     others = {name: value for name, value in settings.items() if name not in neuron}
     return checked_options(**others, neuron=neuron)
+
+
+def flat(settings: Settings) -> Settings:
+    """Settings with the options of neurons beside the others, as a search has them."""
+    if "neuron" not in settings:
+        return settings
+    neuron = settings["neuron"]
+    options = checked_options(neuron=neuron).neuron.model_dump(exclude_unset=True)
+    return {**options, **{name: each for name, each in settings.items() if name != "neuron"}}
 
 
 def command_words(options: BuildOptions) -> list[str]:

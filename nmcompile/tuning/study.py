@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,11 @@ from numpy.typing import NDArray
 
 from nmcompile.errors import CompileError
 from nmcompile.host.data import Data
-from nmcompile.ir import Network, evaluate
+from nmcompile.ir import Network
+from nmcompile.ir.over_time import evaluate_frames
+from nmcompile.passes.options import BuildOptions
 from nmcompile.tuning.judge import Failure, Measured, Request
-from nmcompile.tuning.pareto import USUAL, Objective, Point, finalists, rank
+from nmcompile.tuning.pareto import Objective, Point, finalists, rank
 from nmcompile.tuning.space import Settings, Space
 from nmcompile.tuning.storage import import_optuna
 from nmcompile.tuning.workers import WorkerDied, Workers
@@ -58,10 +59,8 @@ class Search:
         kept = self.study.user_attrs.get(f"float {name}")
         if kept is None:
             assert data.y is not None
-            output = network.outputs[0].name
-            scores = evaluate(network, data.x)[output].reshape(
-                len(data), prod(network.shapes[output])
-            )
+            steps = self.space.fixed.get("steps", BuildOptions().steps)
+            scores = evaluate_frames(network, data.x, steps).reshape(len(data), -1)
             kept = np.packbits(scores.argmax(axis=1) == data.y).tobytes().hex()
             self.study.set_user_attr(f"float {name}", kept)
         bits = np.frombuffer(bytes.fromhex(kept), np.uint8)
@@ -79,7 +78,7 @@ class Search:
                 trial = self._ask(optuna, done + len(running))
                 settings = self.space.suggest(trial)
                 trial.set_user_attr("settings", settings)
-                request = Request(settings, self._most_lost(trial.number))
+                request = Request(settings, self._most_lost(settings))
                 running[workers.submit(request)] = (trial, settings)
             for future in sorted(
                 wait(running, return_when=FIRST_COMPLETED).done, key=lambda f: running[f][0].number
@@ -94,7 +93,13 @@ class Search:
         for trial in self._finished():
             settings, measured = trial.user_attrs["settings"], trial.user_attrs.get("measured")
             if measured is not None and not measured["stopped"]:
-                point = Point(trial.number, settings, Measured(**measured), self.command(settings))
+                point = Point(
+                    trial.number,
+                    settings,
+                    Measured(**measured),
+                    self.command(settings),
+                    self.space.is_usual(settings),
+                )
                 found.setdefault(repr(sorted(settings.items())), point)
         return list(found.values())
 
@@ -121,7 +126,7 @@ class Search:
         Raises
         ------
         CompileError
-            No trial was judged to the end.
+            No trial was judged to the end, or none of the best could be judged anew.
         """
         kept = finalists(self.points(), self.objective, self.allowed_loss)
         if not kept:
@@ -132,6 +137,7 @@ class Search:
             return kept
         known: Mapping[str, Any] = self.study.user_attrs
         waiting: dict[Future[Measured | Failure], Point] = {}
+        reason = ""
         for point in kept:
             if f"checked {point.trial}" not in known:
                 request = Request(point.settings, None, checking=True)
@@ -141,13 +147,22 @@ class Search:
         while waiting:
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 point = waiting.pop(future)
-                measured = future.result()
-                assert isinstance(measured, Measured)
-                self.study.set_user_attr(f"checked {point.trial}", measured.as_json())
+                measured = _result(future)
+                if isinstance(measured, Failure):
+                    reason = measured.sentence
+                else:
+                    self.study.set_user_attr(f"checked {point.trial}", measured.as_json())
                 done += 1
                 progress(done, len(kept))
         known = self.study.user_attrs
-        return [replace(p, measured=Measured(**known[f"checked {p.trial}"])) for p in kept]
+        checked = [(point, known.get(f"checked {point.trial}")) for point in kept]
+        points = [replace(p, measured=Measured(**found)) for p, found in checked if found]
+        if not points:
+            raise CompileError(
+                f"none of the {len(kept)} best settings could be judged anew: {reason}; run the "
+                "same command again with fewer --jobs"
+            )
+        return points
 
     def _resume(self) -> None:
         """What ran when a search was killed is to run again; a new one gets its first trials."""
@@ -183,17 +198,15 @@ class Search:
     def _tell(self, optuna: Any, trial: Any, future: Future[Measured | Failure]) -> bool:
         """Note a result; False where the trial is to run again."""
         pruned = optuna.trial.TrialState.PRUNED
-        try:
-            result = future.result()
-        except WorkerDied:
-            deaths = trial.user_attrs.get("deaths", 0) + 1
-            if deaths < MOST_DEATHS:
-                self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                self.study.enqueue_trial(trial.params, user_attrs={"deaths": deaths})
-                return False
-            result = Failure(f"its process was killed {deaths} times, perhaps for its memory")
+        deaths = trial.user_attrs.get("deaths", 0) + 1
+        result = _result(future)
+        if isinstance(result, Failure) and result.died and deaths < MOST_DEATHS:
+            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            self.study.enqueue_trial(trial.params, user_attrs={"deaths": deaths})
+            return False
         if isinstance(result, Failure):
-            trial.set_user_attr("failure", result.sentence)
+            times = f" ({deaths} times)" if result.died else ""
+            trial.set_user_attr("failure", result.sentence + times)
             self.study.tell(trial, state=pruned)
             return True
         trial.set_user_attr("measured", result.as_json())
@@ -213,9 +226,9 @@ class Search:
             if trial.state.is_finished() and trial.state.name in ("COMPLETE", "PRUNED")
         ]
 
-    def _most_lost(self, number: int) -> float | None:
+    def _most_lost(self, settings: Settings) -> float | None:
         """Loss beyond which a trial is stopped; the build's own setting never is."""
-        if number == USUAL:
+        if self.space.is_usual(settings):
             return None
         if self.objective != "accuracy":
             return self.allowed_loss + MARGIN
@@ -225,3 +238,11 @@ class Search:
             if "measured" in trial.user_attrs and not trial.user_attrs["measured"]["stopped"]
         ]
         return min(lost, default=1.0) + MARGIN
+
+
+def _result(future: Future[Measured | Failure]) -> Measured | Failure:
+    """What a process found; a failure where it ended before."""
+    try:
+        return future.result()
+    except WorkerDied:
+        return Failure("its process was killed, perhaps for its memory", died=True)

@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import IO
 
@@ -78,7 +78,10 @@ class Workers:
         return [each.pid for each in self._all if each.poll() is None]
 
     def _ask(self, request: Request) -> Measured | Failure:
-        process = self._start() if self._idle.empty() else self._idle.get()
+        try:
+            process = self._idle.get_nowait()
+        except Empty:
+            process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         try:

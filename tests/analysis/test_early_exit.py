@@ -15,6 +15,7 @@ from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
 from nmcompile.errors import UsageError
 from nmcompile.host.data import Data, load_data
+from nmcompile.passes.base import NmcompileWarning
 from tests.chip.programs import compiled
 from tests.networks import small_cnn
 
@@ -85,3 +86,11 @@ def test_the_margin_changes_no_more_answers_than_was_allowed(program: Program) -
     result = Emulator().load(again).run(x, None, read_probes(again))
     found = exits(again, scores_over_time(again, result), again.read_out.margin)
     assert np.mean(found.answers != result.answers) <= 0.01
+
+
+def test_where_no_lead_is_safe_the_build_says_so(program: Program) -> None:
+    x = np.zeros((5, *program.encoder.input_shape), np.float32)
+    read = program.read_out
+    alike = replace(read, weights=0 * read.weights, bias=0 * read.bias)
+    with pytest.warns(NmcompileWarning, match="no lead of a score is safe"):
+        assert with_margin(replace(program, read_out=alike), x, 0.0).read_out.margin == 0

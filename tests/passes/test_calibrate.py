@@ -15,6 +15,8 @@ from nmcompile.hardware import parse_target
 from nmcompile.host.encoder import encoder_currents, encoder_spikes
 from nmcompile.ir import Network, evaluate, nodes
 from nmcompile.ir.links import through
+from nmcompile.passes import calibrate
+from nmcompile.passes.base import NmcompileWarning
 from nmcompile.passes.calibrate import Calibrate
 from nmcompile.passes.channels import scale_outputs, shared_weights
 from nmcompile.passes.pipeline import compile_network
@@ -137,3 +139,10 @@ def test_calibrate() -> None:
     after = stages.calibrated
     step = Calibrate(stages.x, stages.options, stages.discretise)
     assert_golden(GOLDEN / "calibrate.txt", f"{step.changes(stages.layers, after)}\n{after}")
+
+
+def test_a_network_too_large_to_be_run_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "MOST_SPIKES", 1000)
+    stages = Stages.of(small_cnn())
+    with pytest.warns(NmcompileWarning, match="too many to be run"):
+        assert stages.calibrated is not None

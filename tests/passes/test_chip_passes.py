@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.arithmetic import EXCITATORY, MIXED, mantissa_step
 from nmcompile.chip.bill import Bill
 from nmcompile.chip.discrete import DiscreteGraph
@@ -221,6 +222,36 @@ def program_of(graph: DiscreteGraph, hardware: HardwareModel = LOIHI1) -> Progra
     partition = PartitionLayers(hardware).run(graph)
     placement = Place(parse_target("loihi1:pohoiki-springs")).run(Allocate(hardware).run(partition))
     return Emit(options=checked_options(steps=32), manifest={}, attachments={}).run(placement)
+
+
+def test_a_read_out_on_the_chip_counts_its_bias_once() -> None:
+    network = small_cnn()
+    last = network["scores"]
+    assert isinstance(last, nodes.Dense)
+    bias = np.arange(5, dtype=np.float32)
+    network = network.edit({"scores": (replace(last, bias=bias),)})
+    x = np.random.default_rng(0).random((60, 10, 10, 1), dtype=np.float32)
+    wanted = evaluate(network, x)["output"]
+    for readout in ("host", "chip"):
+        options = checked_options(steps=16, readout=readout)
+        program = compile_network(network, parse_target(None), options, x)
+        error = (Emulator().load(program).run(x).scores - wanted).mean(axis=0)
+        assert np.abs(error).max() < 0.15, readout
+
+
+def test_layers_trained_for_different_steps_are_refused() -> None:
+    network = small_cnn()
+    own = {
+        node.name: (
+            nodes.Spiking(
+                name=node.name, inputs=node.inputs, own=True, threshold=1.0, dt_s=0.001 * (k + 1)
+            ),
+        )
+        for k, node in enumerate(n for n in network if isinstance(n, nodes.ReLU))
+    }
+    x = np.random.default_rng(0).random((8, 10, 10, 1), dtype=np.float32)
+    with pytest.raises(CompileError, match=r"0.002 s and layer .* for 0.001 s"):
+        compile_network(network.edit(own), parse_target(None), checked_options(), x)
 
 
 @pytest.mark.parametrize("option", [{"window": 0.5}, {"read_synapse": 0.01}], ids=str)

@@ -1,8 +1,11 @@
 """Channels are driven equally strongly, and the float network stays what it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from nmcompile.ir import nodes
 from nmcompile.ir.layers import LayerGraph
 from nmcompile.ir.links import through
 from nmcompile.ir.reference import compute
@@ -34,6 +37,19 @@ def test_the_read_out_is_the_same_and_channels_are_alike(strength: float) -> Non
         return float(largest.std() / largest.mean())
 
     assert spread(new["conv"]) < (1 - 0.4 * strength) * spread(old["conv"])
+
+
+def test_clipped_channels_are_left_alone() -> None:
+    network = small_cnn()
+    clipped = {
+        node.name: (replace(node, max_value=0.5),)
+        for node in network
+        if isinstance(node, nodes.ReLU) and node.name != "enc"
+    }
+    stages = Stages.of(network.edit(clipped))
+    after = Equalise(stages.x, 1.0, 99.0).run(stages.layers)
+    old, new = (activations(graph, stages.x)["read-out"] for graph in (stages.layers, after))
+    assert np.array_equal(old, new)
 
 
 def test_no_strength_changes_nothing() -> None:

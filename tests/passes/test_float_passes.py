@@ -268,9 +268,11 @@ def test_a_silent_layer_is_warned_about() -> None:
         ScaleRates(stages.options, x).run(stages.spiking)
 
 
-def test_a_rate_beyond_the_refractory_limit_is_refused() -> None:
+@pytest.mark.parametrize("max_rate", [800.0, 1000.0, 2000.0])
+def test_a_rate_beyond_the_refractory_limit_is_refused(max_rate: float) -> None:
+    neuron = {"refractory": 0.005, "max_rate": max_rate}
     with pytest.raises(CompileError, match="refractory period of 0.005 s allows at most 166.7 Hz"):
-        Stages.of(small_cnn(), neuron={"refractory": 0.005}).scaled  # noqa: B018
+        Stages.of(small_cnn(), neuron=neuron).scaled  # noqa: B018
 
 
 def test_the_time_step_can_be_chosen() -> None:

@@ -138,6 +138,13 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         fine_tune(model, (x, y), neuron={"max_rate": -1.0})
     with pytest.raises(DataError, match="one class number"):
         fine_tune(model, (x, np.eye(6)[y]))
+    with pytest.raises(DataError, match=r"labels are 1 to 6, but the model has 6 outputs"):
+        fine_tune(model, (x, np.arange(32) % 6 + 1))
+    with pytest.raises(UsageError, match="weight_bits is 4"):
+        fine_tune(model, (x, y), weight_bits=4)
+    columns = keras.models.load_model("examples/columns/columns.keras")
+    with pytest.raises(UsageError, match="has a time axis"):
+        fine_tune(columns, np.zeros((4, 24, 24), np.float32))
     with pytest.raises(DataError, match="no samples"):
         fine_tune(model, x[:0])
     pooled = keras.Sequential([keras.Input((8, 8, 1)), kl.MaxPooling2D(), kl.Flatten()])

@@ -99,8 +99,10 @@ def test_a_search_without_any_program_says_why(data: Path, tmp_path: Path) -> No
 
 def test_what_is_clearly_worse_is_stopped_early(data: Path, tmp_path: Path) -> None:
     fixed = {"threshold_gain": 2.0, "steps": 6}
-    found = tune(data, tmp_path / "s", trials=3, fixed=fixed, allowed_loss=0.0)
-    usual, *others = (each.user_attrs["measured"] for each in kept_trials(tmp_path / "s"))
+    found = tune(data, tmp_path / "s", trials=5, fixed=fixed, allowed_loss=0.0)
+    first, *rest = (each.user_attrs for each in kept_trials(tmp_path / "s"))
+    usual = first["measured"]
+    others = [each["measured"] for each in rest if each["settings"] != first["settings"]]
     assert not usual["stopped"], "it is what the others are compared with"
     assert found.stopped == sum(each["stopped"] for each in others) > 0
     for each in others:
@@ -138,7 +140,7 @@ def test_a_setting_that_kills_its_process_counts_as_failed(
         return result
 
     monkeypatch.setattr(workers.Workers, "submit", died)
-    with pytest.raises(CompileError, match="killed 2 times, perhaps for its memory"):
+    with pytest.raises(CompileError, match=r"killed, perhaps for its memory \(2 times\)"):
         tune(data, tmp_path / "s", trials=1)
 
 
@@ -186,6 +188,56 @@ def test_a_killed_search_goes_on(data: Path, tmp_path: Path) -> None:
     found = tune(data, path, trials=done + 1)
     assert found.trials == done + 1
     assert found.points
+
+
+def test_a_search_killed_in_its_first_trial_keeps_what_it_compares_with(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "judge", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tune(data, tmp_path / "s", trials=2)
+    assert kept_trials(tmp_path / "s")[0].state.name == "RUNNING"
+    found = tune(data, tmp_path / "s", trials=2)
+    assert found.usual is not None
+    assert found.usual.trial > 0
+    assert found.usual.measured == tune(data, tmp_path / "t", trials=2).usual.measured
+
+
+def test_a_point_that_cannot_be_checked_is_left_out(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tune(data, tmp_path / "a")
+    submit = workers.Workers.submit
+
+    def fails(self: workers.Workers, request: judge.Request) -> Future[Any]:
+        if request.checking and (everything or request.settings == whole.best.settings):
+            result: Future[Any] = Future()
+            result.set_result(judge.Failure("out of memory"))
+            return result
+        return submit(self, request)
+
+    monkeypatch.setattr(workers.Workers, "submit", fails)
+    everything = True
+    with pytest.raises(CompileError, match="could be judged anew: out of memory"):
+        tune(data, tmp_path / "s")
+    everything = False
+    found = tune(data, tmp_path / "s")
+    assert whole.best.settings not in [point.settings for point in found.points]
+    assert found.points
+
+
+def test_frames_over_time_are_tuned_with_a_step_for_each(data: Path, tmp_path: Path) -> None:
+    with np.load(data) as file:
+        x, y = file["x"], file["y"]
+    path = tmp_path / "frames.npz"
+    np.savez(path, x=np.repeat(x[:, None], 20, axis=1), y=y)
+    found = tune(path, tmp_path / "s", trials=3, allowed_loss=0.5)
+    assert not found.failures
+    assert all(point.measured.steps >= 20 for point in found.points)
 
 
 def test_a_file_of_another_search_is_refused_and_kept(data: Path, tmp_path: Path) -> None:

@@ -166,3 +166,29 @@ def test_choices_begin_with_what_build_does() -> None:
         if isinstance(each, Choice):
             default = {**BuildOptions().model_dump(), **NeuronOptions().model_dump()}[name]
             assert next(iter(own.choices(name).values())) == default
+
+
+def test_what_bears_on_nothing_is_not_searched() -> None:
+    assert {"window", "read_synapse"} <= set(space().ranges)
+    assert not {"window", "read_synapse"} & set(space(readout="chip").ranges)
+    assert not {"gain", "rounding", "correct_bias"} & set(space(gain_samples=0).ranges)
+    with pytest.raises(UsageError, match="--fix early-exit"):
+        space(early_exit=0.01)
+
+
+def test_held_options_of_neurons_and_layers_stay() -> None:
+    held = space(neuron={"synapse": 0.002}, layers={"conv1": {"tau_rc": 0.02}})
+    assert "synapse" not in held.ranges
+    for seed in range(20):
+        options = build_options(held.suggest(Dice(seed)))
+        assert options.neuron.synapse == 0.002
+        assert options.layers["conv1"]["tau_rc"] == 0.02
+    assert any("rate_scale" in held.suggest(Dice(seed))["layers"]["conv1"] for seed in range(20))
+
+
+@pytest.mark.parametrize("dt_s", [0.001, 0.002])
+def test_the_first_setting_is_known_as_the_usual_one(dt_s: float) -> None:
+    each = space(dt_s=dt_s, percentile=98.0)
+    first, second = (each.suggest(Given(parameters)) for parameters in each.first()[:2])
+    assert each.is_usual(first)
+    assert not each.is_usual(second)
