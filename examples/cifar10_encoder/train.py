@@ -18,7 +18,7 @@ from examples.cifar10.train import jitter
 from examples.training import CLASSES, Recipe, accuracy, fit, load
 from nmcompile.training import ChipEncoder, RateRange
 
-EPOCHS = 3
+EPOCHS = 10
 DROPOUT = 0.25
 #: An activation of 1 stands for 150 Hz, the rate that the largest of every layer shall have.
 RATES = RateRange(120.0, 150.0, weight=0.1, amplitude=1 / 150)
