@@ -29,6 +29,8 @@ def test_the_chip_knows_nearly_all_digits_in_30_steps(program: Program) -> None:
     found = nmcompile.evaluate(program, images(MNIST_TEST, 200))
     assert found.steps == 30
     assert found.accuracy >= 0.985
+    assert found.lost is not None
+    assert found.lost <= 0.01
     assert sum(found.overflows.values()) == 0
 
 
