@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-keras test-training-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs figures lock clean
+.PHONY: help setup demo test test-all test-keras test-training-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs figures lock clean
 
 #: Leaves slow tests to `make test-all`.
 FAST := $(if $(NMCOMPILE_FUZZ),, and not slow)
@@ -21,6 +21,8 @@ $(VENV)/.demo: pyproject.toml requirements/dev.txt
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) install --quiet --requirement requirements/dev.txt
 	@touch $@
+
+setup: $(VENV)/.dev ## Set up the development environment in .venv
 
 demo: $(VENV)/.demo ## Build the shipped MNIST network, run 1,000 images, write demo/report.html
 	@mkdir -p demo
@@ -40,8 +42,8 @@ test-browser: $(VENV)/.dev ## Open the map of a network in Chromium (NMCOMPILE_B
 
 test-keras: $(VENV)/.dev ## Compare live with Keras 3 (installs about 1 GB into .venv-keras)
 	$(PYTHON) -m venv $(VENV)-keras
-	$(VENV)-keras/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/keras.txt --editable '.[keras]' pytest hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-keras/numba KERAS_BACKEND=jax $(VENV)-keras/bin/python -m pytest -m "keras$(FAST)" tests/frontends tests/training
+	$(VENV)-keras/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/keras.txt --editable '.[keras]' pytest pytest-xdist hypothesis
+	NUMBA_CACHE_DIR=$(VENV)-keras/numba KERAS_BACKEND=jax $(VENV)-keras/bin/python -m pytest -n 2 --dist loadfile -m "keras$(FAST)" tests/frontends tests/training
 
 test-training-torch: $(VENV)/.dev ## Test nmcompile.training on Keras with PyTorch (in .venv-torch-keras)
 	$(PYTHON) -m venv $(VENV)-torch-keras
