@@ -21,7 +21,7 @@ from nmcompile.chip.discrete import DiscreteGraph
 from nmcompile.host.encoder import encoder_currents, encoder_spikes
 from nmcompile.ir import Network, evaluate
 from nmcompile.ir.layers import Connection, LayerGraph
-from nmcompile.ir.links import through
+from nmcompile.ir.links import activations
 from nmcompile.ir.nodes import FloatArray, Integrator, Softmax
 from nmcompile.ir.reference import compute
 
@@ -82,11 +82,7 @@ def float_values(network: Network, x: FloatArray, names: list[str]) -> Values:
 
 def folded_values(graph: LayerGraph, x: FloatArray) -> Values:
     """The float layers that the chip's layers stand for."""
-    values: dict[str, FloatArray] = {graph.input_name: x.reshape(len(x), -1)}
-    for layer in graph.layers:
-        links = graph.into(layer.name)
-        drive = sum((through(c, values[c.source]) for c in links), start=layer.bias)
-        values[layer.name] = compute(layer.neuron, [drive])
+    values = {layer.name: found for layer, found in activations(graph, x)}
     return Values(values, _scores(graph.read_layers, graph.read_weights, graph.read_bias, values))
 
 

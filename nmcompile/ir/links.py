@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nmcompile.ir.layers import Connection
+from nmcompile.ir.layers import Connection, LayerGraph, NeuronLayer
 from nmcompile.ir.nodes import Conv2d, FloatArray
 from nmcompile.ir.reference import compute
 
@@ -37,3 +37,18 @@ def _chunks(node: Conv2d, link: Connection, source: FloatArray) -> Iterator[Floa
         part = source[start : start + chunk]
         gathered = np.where(link.view >= 0, part[:, link.view], np.float32(0))
         yield compute(node, [gathered]).reshape(len(part), -1)
+
+
+def activations(graph: LayerGraph, x: FloatArray) -> Iterator[tuple[NeuronLayer, FloatArray]]:
+    """Each layer of a graph in float, and its (samples, neurons) activations.
+
+    Parameters
+    ----------
+    x : (samples, *input shape)
+    """
+    values: dict[str, FloatArray] = {graph.input_name: x.reshape(len(x), -1)}
+    for layer in graph.layers:
+        links = graph.into(layer.name)
+        drive = sum((through(link, values[link.source]) for link in links), start=layer.bias)
+        values[layer.name] = compute(layer.neuron, [drive])
+        yield layer, values[layer.name]

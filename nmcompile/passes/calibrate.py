@@ -13,9 +13,8 @@ import numpy as np
 from nmcompile.chip.discrete import DiscreteConnection, DiscreteLayer
 from nmcompile.host.encoder import encoder_spikes, frame_currents
 from nmcompile.ir.layers import LayerGraph, NeuronLayer
-from nmcompile.ir.links import through
+from nmcompile.ir.links import activations, through
 from nmcompile.ir.nodes import FloatArray, Spiking
-from nmcompile.ir.reference import compute
 from nmcompile.passes.base import NmcompileWarning, Pass
 from nmcompile.passes.channels import scale_outputs, shared_weights
 from nmcompile.passes.discretise import Discretise
@@ -73,14 +72,10 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
         if not len(x):
             return value
         graph = value
-        size = prod(value.input_shape)
-        floats: dict[str, FloatArray] = {value.input_name: x.reshape(-1, size)}
+        frames = x.reshape(-1, prod(value.input_shape))
         spikes: dict[str, Spikes] = {}
-        for original in value.layers:
-            links = value.into(original.name)
-            drive = sum((through(c, floats[c.source]) for c in links), start=original.bias)
-            floats[original.name] = compute(original.neuron, [drive])
-            wanted = floats[original.name].reshape(len(x), -1, original.size).mean(axis=1)
+        for original, found in activations(value, frames):
+            wanted = found.reshape(len(x), -1, original.size).mean(axis=1)
             layer = graph.layer(original.name)
             if not isinstance(layer.neuron, Spiking):
                 continue

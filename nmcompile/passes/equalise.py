@@ -8,9 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from nmcompile.ir.layers import LayerGraph, NeuronLayer
-from nmcompile.ir.links import through
+from nmcompile.ir.links import activations
 from nmcompile.ir.nodes import FloatArray, Spiking
-from nmcompile.ir.reference import compute
 from nmcompile.passes.base import Pass
 from nmcompile.passes.channels import scale_inputs, scale_outputs, shared_weights
 
@@ -50,16 +49,12 @@ class Equalise(Pass[LayerGraph, LayerGraph]):
             return value
         x = self.samples[:SAMPLES]
         graph = value
-        floats: dict[str, FloatArray] = {value.input_name: x.reshape(len(x), -1)}
-        for layer in value.layers:
-            links = value.into(layer.name)
-            drive = sum((through(c, floats[c.source]) for c in links), start=layer.bias)
-            floats[layer.name] = compute(layer.neuron, [drive])
+        for layer, found in activations(value, x):
             if layer.place != "chip" or not isinstance(layer.neuron, Spiking) or layer.neuron.own:
                 continue
             if layer.neuron.max_value is not None:
                 continue  # its channels are clipped at one activation
-            factor = self._factors(layer, floats[layer.name])
+            factor = self._factors(layer, found)
             spread = np.tile(factor, layer.size // len(factor))
             group = shared_weights(graph, layer.name)
             if (spread != spread[np.unique(group, return_index=True)[1]][group]).any():

@@ -7,19 +7,14 @@ import pytest
 
 from nmcompile.ir import nodes
 from nmcompile.ir.layers import LayerGraph
-from nmcompile.ir.links import through
-from nmcompile.ir.reference import compute
+from nmcompile.ir.links import activations
 from nmcompile.passes.equalise import Equalise
 from tests.networks import small_cnn
 from tests.passes.stages import Stages
 
 
-def activations(graph: LayerGraph, x: np.ndarray) -> dict[str, np.ndarray]:
-    found = {graph.input_name: x.reshape(len(x), -1)}
-    for layer in graph.layers:
-        links = graph.into(layer.name)
-        drive = sum((through(c, found[c.source]) for c in links), start=layer.bias)
-        found[layer.name] = compute(layer.neuron, [drive])
+def values(graph: LayerGraph, x: np.ndarray) -> dict[str, np.ndarray]:
+    found = {layer.name: each for layer, each in activations(graph, x)}
     read = np.concatenate([found[name] for name in graph.read_layers], axis=1)
     return {**found, "read-out": read @ graph.read_weights + graph.read_bias}
 
@@ -29,11 +24,11 @@ def test_the_read_out_is_the_same_and_channels_are_alike(strength: float) -> Non
     stages = Stages.of(small_cnn())
     before = stages.layers
     after = Equalise(stages.x, strength, 99.0).run(before)
-    old, new = activations(before, stages.x), activations(after, stages.x)
+    old, new = values(before, stages.x), values(after, stages.x)
     assert np.allclose(old["read-out"], new["read-out"], rtol=1e-4, atol=1e-4)
 
-    def spread(values: np.ndarray) -> float:
-        largest = np.percentile(values.reshape(-1, before.layer("conv").shape[-1]), 99, axis=0)
+    def spread(found: np.ndarray) -> float:
+        largest = np.percentile(found.reshape(-1, before.layer("conv").shape[-1]), 99, axis=0)
         return float(largest.std() / largest.mean())
 
     assert spread(new["conv"]) < (1 - 0.4 * strength) * spread(old["conv"])
@@ -48,7 +43,7 @@ def test_clipped_channels_are_left_alone() -> None:
     }
     stages = Stages.of(network.edit(clipped))
     after = Equalise(stages.x, 1.0, 99.0).run(stages.layers)
-    old, new = (activations(graph, stages.x)["read-out"] for graph in (stages.layers, after))
+    old, new = (values(graph, stages.x)["read-out"] for graph in (stages.layers, after))
     assert np.array_equal(old, new)
 
 
