@@ -1,6 +1,6 @@
 """Records Keras models with their predictions for tests/frontends/models.
 
-    python tools/record_keras_models.py
+    python tools/record_keras_models.py [NAME ...]
 
 Needs Keras 3. Each model becomes NAME.keras (some NAME.h5, too) and NAME.npz with the inputs
 `x` and Keras' predictions `y`. Files called NAME.keras2.h5 are written as tf.keras 2 lays them out.
@@ -44,8 +44,9 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     makers = dict(random_models.covering_models())
     makers |= {f"random_{k}": (lambda k=k: random_models.random_model(k)) for k in RANDOM}
-    for name, make in makers.items():
-        model = make()
+    chosen = sys.argv[1:] or list(makers)
+    for name in chosen:
+        model = makers[name]()
         random_models.randomise(model, seed=len(name))
         x = random_models.samples(model, 2, seed=11)
         y = np.asarray(model(x))
@@ -56,7 +57,7 @@ def main() -> None:
         if name in OLDEST:
             write_keras2(model, OUT / f"{name}.keras2.h5")
     total = sum(path.stat().st_size for path in OUT.iterdir())
-    print(f"{len(makers)} models, {total} bytes in {OUT}")
+    print(f"{len(chosen)} models written, {total} bytes in {OUT}")
 
 
 def write_keras(model: Any, path: Path, *, compress: bool) -> None:

@@ -83,6 +83,23 @@ def model_over_time() -> Any:
     ])  # fmt: skip
 
 
+def model_video() -> Any:
+    from nmcompile.training import ChipIF, SpikingActivation
+
+    return keras.Sequential([
+        kl.Input((6, 8, 8, 2)),
+        kl.TimeDistributed(kl.Conv2D(3, 3)),
+        kl.TimeDistributed(kl.BatchNormalization()),
+        SpikingActivation(ChipIF(amplitude=0.002)),
+        kl.TimeDistributed(kl.AveragePooling2D(2)),
+        kl.TimeDistributed(kl.Flatten()),
+        kl.TimeDistributed(kl.Dense(10)),
+        SpikingActivation(ChipIF()),
+        kl.Dense(3),
+        kl.GlobalAveragePooling1D(),
+    ])  # fmt: skip
+
+
 def model_cnn() -> Any:
     return keras.Sequential([
         kl.Input((12, 12, 1)),

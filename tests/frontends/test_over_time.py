@@ -48,3 +48,10 @@ def test_images_over_time_are_not_averaged_over_more_than_time(tmp_path: Path) -
     mean = layer("GlobalAveragePooling1D", "mean")
     (found,) = obstacles(tmp_path, SPIKES, mean, shape=(12, 6, 2))
     assert found.layer == "mean"
+
+
+def test_time_distributed_layers_without_spikes_are_refused(tmp_path: Path) -> None:
+    held = {"class_name": "Dense", "config": {"name": "dense", "units": 2}}
+    (found,) = obstacles(tmp_path, layer("TimeDistributed", "each", layer=held), shape=(12, 6))
+    assert (found.layer, found.kind) == ("each", "TimeDistributed")
+    assert "frames" in found.remedy

@@ -7,7 +7,7 @@ from nmcompile.frontends.keras.builder import Converter, NodeBuilder, Refused, S
 from nmcompile.frontends.keras.graph import Call, Graph, build_graph
 from nmcompile.frontends.keras.model import Layer, Model
 from nmcompile.frontends.keras.options import Options
-from nmcompile.frontends.keras.over_time import OVER_TIME, REFUSAL, runs_over_time
+from nmcompile.frontends.keras.over_time import NO_TIME, OVER_TIME, REFUSAL, runs_over_time
 from nmcompile.frontends.keras.refusals import refusal
 from nmcompile.frontends.keras.registry import DROPPED, LAYERS, OPERATIONS
 from nmcompile.frontends.keras.weights import WeightStore
@@ -77,9 +77,13 @@ def _converters(graph: Graph, where: str, obstacles: list[Obstacle]) -> dict[int
         last[key] = last.get(key, True) and name in final
     found: dict[int, Converter] = {}
     for key, layer in used.items():
-        table = OPERATIONS if layer.is_op else OVER_TIME if timed else LAYERS
+        if layer.in_each_step and not timed:
+            obstacles.append(Obstacle(layer.name, "TimeDistributed", *NO_TIME))
+            continue
+        in_steps = timed and not layer.in_each_step
+        table = OPERATIONS if layer.is_op else OVER_TIME if in_steps else LAYERS
         parse = None if layer.custom else table.get(layer.kind)
-        if parse is None and timed and layer.kind in LAYERS:
+        if parse is None and in_steps and layer.kind in LAYERS:
             obstacles.append(Obstacle(layer.name, layer.kind, *REFUSAL))
             continue
         if parse is None:

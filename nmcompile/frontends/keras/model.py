@@ -32,6 +32,7 @@ class Layer:
     folder : group that holds its weights in a `.keras` file
     index : position in its model, after the positions of the models around it
     inner : the model, if the layer is a model itself
+    in_each_step : whether it is a layer that TimeDistributed holds; that one is left out
     """
 
     name: str
@@ -44,6 +45,7 @@ class Layer:
     folder: str
     index: tuple[int, ...]
     inner: Model | None
+    in_each_step: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,14 @@ class _Parser:
         custom = _custom(raw)
         is_model = kind in MODEL_KINDS and not custom
         inbound = raw.get("inbound_nodes") or ()
+        in_each_step = kind == "TimeDistributed" and not custom
+        if in_each_step:
+            options = mapping(config, self._where, f"the configuration of {name!r}")
+            held = mapping(options.get("layer"), self._where, f"what {name!r} holds")
+            kind = text(held.get("class_name"), self._where, f"the class_name in {name!r}")
+            config = mapping(held.get("config"), self._where, f"the configuration in {name!r}")
+            custom = _custom(held)
+            folder = f"{folder}/layer"
         if not isinstance(inbound, list | tuple):
             raise ModelError(f"{self._where}: layer {name!r}: its inbound_nodes are not a list")
         return Layer(
@@ -162,6 +172,7 @@ class _Parser:
             folder=folder,
             index=index,
             inner=self.model(raw, name, folder, index) if is_model else None,
+            in_each_step=in_each_step,
         )
 
 

@@ -78,5 +78,11 @@ OVER_TIME: dict[str, Parser] = {
 #: What is said of any other layer.
 REFUSAL = (
     "the model has a time axis, and this layer may look across steps",
-    "use Dense layers, SpikingActivation and a GlobalAveragePooling1D at the end",
+    "use Dense layers, SpikingActivation, any layer within TimeDistributed, and a "
+    "GlobalAveragePooling1D at the end",
+)
+#: What is said of TimeDistributed in a model without spiking activations.
+NO_TIME = (
+    "the model has no SpikingActivation, so nothing in it runs over time",
+    "leave TimeDistributed out, and give samples as frames",
 )

@@ -136,7 +136,8 @@ class LayersStore(_Hdf5Store):
             folder = folder.replace("/layers/", "/_layer_checkpoint_dependencies/")  # Keras 2.12
         group = self._group(self._file, f"{folder}/vars")
         saved = group.attrs.get("name")
-        if isinstance(saved, str) and saved != layer.short:
+        own = layer.config.get("name") if layer.in_each_step else layer.short
+        if isinstance(saved, str) and saved != own:
             raise ModelError(
                 f"{self._where}: the weights of layer {layer.name!r} are marked as those of "
                 f"{saved!r}; save the model again"
