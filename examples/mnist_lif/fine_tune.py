@@ -15,9 +15,9 @@ RECIPE = FineTuning(
     data="mnist",
     jitter=jitter,
     steps=30,
-    images=50_000,
-    learning_rate=5e-4,
-    label_weight=1.0,
+    images=16_000,
+    learning_rate=3e-4,
+    label_weight=0.8,
 )
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from nmcompile.analysis.evaluation import Evaluation
 from nmcompile.analysis.pictures import new_figure, picture_style
 from nmcompile.host.data import Data
 
-MODEL = Path(__file__).with_name("mnist_lif.keras")
+MODEL = Path(__file__).with_name("mnist_lif_tuned.keras")
 STEPS = 30
 #: Images that are drawn.
 SHOWN = (11, 18, 3)

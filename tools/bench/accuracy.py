@@ -55,7 +55,7 @@ class Case:
 SLOW: Mapping[str, Any] = {"neuron": {"max_rate": 400.0}}
 CASES = (
     Case("MNIST CNN", "mnist/mnist.keras", "mnist", 32, lost=0.1),
-    Case("MNIST, LIF", "mnist_lif/mnist_lif.keras", "mnist", 30, chip=99.3),
+    Case("MNIST, LIF", "mnist_lif/mnist_lif_tuned.keras", "mnist", 30, chip=99.3),
     Case("CIFAR-10 CNN", "cifar10/cifar10.keras", "cifar10", 64, 0.5, floating=71.11, options=SLOW),
     Case("CIFAR-10 CNN", "cifar10/cifar10.keras", "cifar10", 32, 1.5, options=SLOW),
     Case("CIFAR-10 CNN, fine-tuned", "cifar10/cifar10_tuned.keras", "cifar10", 64, 0, options=SLOW),
