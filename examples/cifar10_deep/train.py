@@ -1,8 +1,7 @@
 """Train the deepest CIFAR-10 network of the examples, with the chip in mind.
 
 Six convolutions with batch norm behind a learnt 1x1 encoder. A penalty on dense or long-tailed
-activations keeps spikes few, and noise as of counting spikes prepares for them; neither is part of
-the saved model.
+activations keeps spikes few; it is no part of the saved model.
 """
 
 from __future__ import annotations
@@ -14,14 +13,9 @@ import numpy as np
 from keras import layers
 
 from examples.training import CLASSES, Recipe, RelativePenalty, run, shift_and_mirror
-from nmcompile.training import SpikeNoise
 
 DROPOUT = 0.1
 MAX_SHIFT = 4
-#: Steps in which spikes are counted, and what one per step stands for.
-STEPS, PER_SPIKE = 64, 4.0
-#: The first convolution whose activations get noise; those before it are large, and noise is slow.
-NOISY_FROM = 2
 #: (filters, stride) of the 3x3 convolutions.
 CONVOLUTIONS = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2))
 
@@ -32,7 +26,7 @@ def jitter(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def build(training: bool) -> keras.Model:
-    """Return the network, untrained; with dropout, noise and penalties for `training`."""
+    """Return the network, untrained; with dropout and penalties for `training`."""
     penalty = RelativePenalty() if training else None
     inputs = keras.Input((32, 32, 3), name="image")
     x = layers.Conv2D(6, 1, activation="relu", name="encoder")(inputs)
@@ -48,8 +42,6 @@ def build(training: bool) -> keras.Model:
         )(x)
         x = layers.BatchNormalization(momentum=0.98, name=f"conv{number}_norm")(x)
         x = layers.ReLU(activity_regularizer=penalty, name=f"conv{number}_relu")(x)
-        if training and number >= NOISY_FROM:
-            x = SpikeNoise(STEPS, amplitude=PER_SPIKE / 1000, seed=number)(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(DROPOUT)(x) if training else x
     outputs = layers.Dense(CLASSES, name="readout", dtype="float32")(x)
@@ -60,7 +52,7 @@ RECIPE = Recipe(
     name="cifar10_deep",
     build=build,
     jitter=jitter,
-    epochs=22,
+    epochs=27,
     learning_rate=3e-3,
     weight_decay=2e-2,
     from_logits=True,

@@ -80,7 +80,7 @@ def scale_inputs(graph: LayerGraph, name: str, factor: FloatArray) -> LayerGraph
     """
     layer = graph.layer(name)
     links = tuple(
-        replace(link, weights=(link.weights * factor).astype(np.float32))
+        replace(link, weights=(link.weights * _spread(factor, link)).astype(np.float32))
         if link.target == name
         else link
         for link in graph.connections
@@ -88,3 +88,8 @@ def scale_inputs(graph: LayerGraph, name: str, factor: FloatArray) -> LayerGraph
     bias = layer.bias * np.tile(factor, prod(layer.shape) // len(factor))
     layers = tuple(replace(x, bias=bias) if x.name == name else x for x in graph.layers)
     return replace(graph, connections=links, layers=layers)
+
+
+def _spread(factor: FloatArray, link: Connection) -> FloatArray:
+    """Factors for a connection's outputs, which may be an image's pixels in one row."""
+    return np.tile(factor, link.weights.shape[-1] // len(factor))

@@ -9,7 +9,7 @@ from nmcompile.ir import nodes
 from nmcompile.ir.layers import LayerGraph
 from nmcompile.ir.links import activations
 from nmcompile.passes.equalise import Equalise
-from tests.networks import small_cnn
+from tests.networks import random_network, small_cnn
 from tests.passes.stages import Stages
 
 
@@ -32,6 +32,15 @@ def test_the_read_out_is_the_same_and_channels_are_alike(strength: float) -> Non
         return float(largest.std() / largest.mean())
 
     assert spread(new["conv"]) < (1 - 0.4 * strength) * spread(old["conv"])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_networks_of_any_form_stay_what_they_were(seed: int) -> None:
+    stages = Stages.of(random_network(seed))
+    before = stages.layers
+    after = Equalise(stages.x, 0.7, 99.0).run(before)
+    old, new = (values(graph, stages.x)["read-out"] for graph in (before, after))
+    assert np.allclose(old, new, rtol=1e-3, atol=1e-3 * float(np.abs(old).max()))
 
 
 def test_clipped_channels_are_left_alone() -> None:
