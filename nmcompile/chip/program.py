@@ -156,6 +156,17 @@ class ReadOut:
     synapse_s: float = 0.0
     margin: float = 0.0
 
+    def describe(self) -> str:
+        """What is read, and how, in a line."""
+        words = [f"{self.kind} of {', '.join(self.layers)}"]
+        if self.window < 1:
+            words.append(f"in the last {self.window:.3g} of the steps")
+        if self.synapse_s:
+            words.append(f"filtered with {self.synapse_s * 1e3:g} ms")
+        if self.margin:
+            words.append(f"answers early at a lead of {self.margin:.3g}")
+        return "; ".join(words)
+
 
 @dataclass(frozen=True, eq=False)
 class Program:

@@ -92,6 +92,11 @@ def _print(found: Diagnosis, name: str) -> None:
     stages = [stage for stage in found.stages if stage.name in SHOWN]
     if len(found.stages) == 1:
         print_note("the Program was not built from a float network, so only the chip can be shown")
+    elif not any(layer.stages for layer in found.layers):
+        print_note(
+            "neurons that remember from frame to frame have no activation to compare with, so only "
+            "answers are"
+        )
     else:
         print_table(
             "activations against float: correlation (relative error)",

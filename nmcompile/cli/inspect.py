@@ -100,7 +100,7 @@ def inspect(
             *unverified_row(hardware),
             ("steps", f"{program.steps} of {program.dt_s * 1e3:g} ms"),
             ("encoder", f"{encoder.name}, {shape_text(encoder.shape)}, mode {encoder.mode}"),
-            ("read-out", f"{program.read_out.kind} of {', '.join(program.read_out.layers)}"),
+            ("read-out", program.read_out.describe()),
             *([("page", str(html))] if html is not None else []),
         ],
     )

@@ -159,6 +159,11 @@ def _notes(found: Tuning) -> Iterator[str]:
     kept = "" if found.objective == "accuracy" else f" and keeps the allowed loss of {loss}"
     if found.met:
         yield f"point {best} serves best{kept}"
+        if kept and measured.lost_high > found.allowed_loss:
+            yield (
+                f"on {measured.samples:,} samples the loss could be up to "
+                f"{100 * measured.lost_high:.2f} points; check it on more"
+            )
     else:
         yield (
             f"no point keeps the allowed loss of {loss}; point {best} loses least, "

@@ -99,8 +99,9 @@ def load_data(
         raise DataError(
             f"{path}: each sample of x has shape {x.shape[1:]}, the network takes {shape}{hint}"
         )
-    if not len(x):
-        raise DataError(f"{path}: x holds no samples")
+    if not x.size:
+        what = "samples" if not len(x) else f"numbers, its shape is {x.shape}"
+        raise DataError(f"{path}: x holds no {what}")
     with np.errstate(over="ignore"):
         x = np.ascontiguousarray(x, np.float32)
     if not np.isfinite(x).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,9 +12,13 @@ from nmcompile.chip.program import Program, ReadOut
 from nmcompile.chip.verify import verify_program
 from nmcompile.errors import CompileError
 from nmcompile.hardware import HardwareModel
-from nmcompile.passes.base import Pass
+from nmcompile.passes.base import NmcompileWarning, Pass
 from nmcompile.passes.options import BuildOptions
 from nmcompile.passes.place import Placement
+
+#: A read-out that counts fewer steps, or whose filter is so many times longer than a sample, is
+#: hardly meant.
+FEW_STEPS, SLOW_FILTER = 3, 10
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Emit(Pass[Placement, Program]):
                         f"{option} weighs spikes by when they come, but --readout chip reads the "
                         "voltage at the end; leave it out, or read out on the host"
                     )
+        self._warn_of_read_out(steps, graph.dt_s)
         structure, tensors = discrete_tensors(graph)
         return Program(
             target=value.target.name,
@@ -72,6 +78,24 @@ class Emit(Pass[Placement, Program]):
             manifest={**self.manifest, "mapping": value.summary(), KEY: structure},
             attachments={**self.attachments, **tensors},
         )
+
+    def _warn_of_read_out(self, steps: int, dt_s: float) -> None:
+        """Say what is possible, but hardly meant."""
+        counted = max(1, round(self.options.window * steps))
+        if counted < min(FEW_STEPS, steps):
+            warnings.warn(
+                f"--window {self.options.window:g} counts spikes in the last {counted} of {steps} "
+                "steps only; it is a share of the steps, from 0 to 1",
+                NmcompileWarning,
+                stacklevel=2,
+            )
+        if self.options.read_synapse > SLOW_FILTER * steps * dt_s:
+            warnings.warn(
+                f"--read-synapse {self.options.read_synapse:g} is in seconds and much longer than "
+                f"a sample, {steps * dt_s:g} s, so all steps count alike",
+                NmcompileWarning,
+                stacklevel=2,
+            )
 
     def changes(self, before: Placement, after: Program) -> str:
         return f"{len(after.cores)} cores, {len(after.injection)} injections"

@@ -76,8 +76,8 @@ class BuildOptions(BaseModel):
     encoder: EncoderMode = "auto"
     host_layers: int | None = Field(default=None, ge=0)
     readout: ReadOutPlace = "host"
-    percentile: float = Field(default=99.0, gt=50, le=100)
-    threshold_gain: float = Field(default=0.9, gt=0, le=2)
+    percentile: float = Field(default=99.0, gt=50, le=100, allow_inf_nan=False)
+    threshold_gain: float = Field(default=0.9, gt=0, le=2, allow_inf_nan=False)
     equalise: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
     rounding: Literal["nearest", "output"] = "nearest"
     gain_samples: int = Field(default=64, ge=0, le=10_000)
@@ -122,6 +122,10 @@ def checked_neuron(values: Mapping[str, object]) -> NeuronOptions:
 def first_error(error: ValidationError) -> str:
     """The first of a validation's complaints as a sentence."""
     row = error.errors()[0]
-    place = ".".join(str(part) for part in row["loc"]).replace("_", "-")
+    # Options of neurons stand beside the others on the command line.
+    names = [str(part) for part in row["loc"] if part != "neuron" and not isinstance(part, int)]
+    place = ".".join(names or ["neuron"]).replace("_", "-")
+    if row["type"] == "extra_forbidden":
+        return f"option {place}: there is no such option (got {row['input']!r})"
     text = row["msg"][0].lower() + row["msg"][1:]
     return f"option {place}: {text} (got {row['input']!r})"

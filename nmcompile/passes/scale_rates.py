@@ -54,7 +54,8 @@ class ScaleRates(NetworkPass):
             if largest <= 0:
                 warnings.warn(
                     f"layer {node.name!r} is silent on all calibration data, so its rates are a "
-                    "guess; calibrate with data that is like the real input",
+                    "guess; calibrate with data that is like the real input, or train the layer "
+                    "anew if it is dead",
                     NmcompileWarning,
                     stacklevel=2,
                 )

@@ -40,6 +40,8 @@ class ChipEncoder(keras.layers.Layer):  # type: ignore[misc]
                 f"layer {self.name!r}: filters is the number of neurons per pixel of a learnt "
                 "encoder; give it for that mode, and for no other"
             )
+        if filters is not None and filters < 1:
+            raise UsageError(f"layer {self.name!r}: filters is {filters}; give one or more")
         self.mode, self.filters = mode, filters
 
     def build(self, input_shape: Any) -> None:
@@ -51,7 +53,10 @@ class ChipEncoder(keras.layers.Layer):  # type: ignore[misc]
             )
         if self.mode == "learnt":
             shape = (1, 1, input_shape[-1], self.filters)
-            self.kernel = self.add_weight(name="kernel", shape=shape, initializer="glorot_uniform")
+            # Without negative weights, no neuron is silent on all pixels from the start.
+            limit = (6 / (input_shape[-1] + self.filters)) ** 0.5
+            start = keras.initializers.RandomUniform(0.0, limit)
+            self.kernel = self.add_weight(name="kernel", shape=shape, initializer=start)
             self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
         self.built = True
 

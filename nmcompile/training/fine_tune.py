@@ -76,7 +76,7 @@ def fine_tune(
         A model, data or option that the build would not take, or a number out of range.
     """
     chosen = _options(steps, options)
-    x, y = _arrays(data, prod(model.output_shape[1:]))
+    x, y = _arrays(data, tuple(model.input_shape[1:]), prod(model.output_shape[1:]))
     if epochs < 1 or batch_size < 1 or not 0 <= label_weight <= 1 or not learning_rate > 0:
         raise UsageError(
             f"fine_tune: epochs is {epochs}, batch_size {batch_size}, label_weight "
@@ -184,12 +184,25 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._order = rng.permutation(len(self._x))
 
 
-def _arrays(data: Any, classes: int) -> tuple[FloatArray, NDArray[np.int64]]:
+def _arrays(
+    data: Any, shape: tuple[int | None, ...], classes: int
+) -> tuple[FloatArray, NDArray[np.int64]]:
     """Inputs and class numbers, -1 where there are none."""
     x, y = data if isinstance(data, tuple | list) else (data, None)
     x = np.asarray(x, np.float32)
     if not len(x):
         raise DataError("fine_tune: the data holds no samples; give at least one")
+    if x.ndim != 1 + len(shape) or any(
+        n not in (None, m) for n, m in zip(shape, x.shape[1:], strict=True)
+    ):
+        raise DataError(
+            f"fine_tune: samples have shape {x.shape[1:]}, the model takes {shape}; give each "
+            "frame of a video as a sample of its own"
+        )
+    if not np.isfinite(x).all():
+        raise DataError(
+            f"fine_tune: {int((~np.isfinite(x)).sum())} values of the data are NaN or infinite"
+        )
     labels = np.full(len(x), -1, np.int64) if y is None else np.asarray(y)
     if labels.shape != (len(x),) or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
