@@ -36,6 +36,12 @@ def test_the_chip_answers_as_the_network_was_trained(program: Program, data: Dat
     assert abs(found.accuracy - found.float_accuracy) <= 0.02
 
 
+def test_diagnose_compares_answers_where_neurons_remember(program: Program, data: Data) -> None:
+    found = nmcompile.diagnose(program, data, limit=20)
+    assert [stage.name for stage in found.stages] == ["float", "chip"]
+    assert all(not layer.stages for layer in found.layers)
+
+
 def test_columns_in_another_order_are_another_image(program: Program, data: Data) -> None:
     backwards = Data(np.ascontiguousarray(data.x[:, ::-1]), data.y, data.path)
     assert nmcompile.evaluate(program, backwards).accuracy < 0.7

@@ -145,6 +145,10 @@ def test_what_cannot_be_tuned_is_refused() -> None:
     columns = keras.models.load_model("examples/columns/columns.keras")
     with pytest.raises(UsageError, match="has a time axis"):
         fine_tune(columns, np.zeros((4, 24, 24), np.float32))
+    with pytest.raises(DataError, match=r"samples have shape \(3, 8, 8, 1\), the model takes"):
+        fine_tune(model, np.stack([x] * 3, axis=1))
+    with pytest.raises(DataError, match="1 values of the data are NaN"):
+        fine_tune(model, np.where(np.arange(x.size).reshape(x.shape) == 0, np.nan, x))
     with pytest.raises(DataError, match="no samples"):
         fine_tune(model, x[:0])
     pooled = keras.Sequential([keras.Input((8, 8, 1)), kl.MaxPooling2D(), kl.Flatten()])
