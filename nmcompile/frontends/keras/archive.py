@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from nmcompile.errors import ModelError
 from nmcompile.frontends.keras.weights import LayersStore, LegacyStore, WeightStore
+from nmcompile.frontends.reading import read_file
 
 if TYPE_CHECKING:
     import h5py
@@ -43,7 +44,7 @@ def open_archive(path: Path, max_bytes: int) -> Iterator[Archive]:
     ModelError
         Not such a file, cut short, damaged, or larger than `max_bytes`.
     """
-    data = _read(path, max_bytes)
+    data = read_file(path, max_bytes)
     sha256 = hashlib.sha256(data).hexdigest()
     if data.startswith(ZIP_MAGIC):
         config, weights = _unzip(data, path, max_bytes)
@@ -55,28 +56,9 @@ def open_archive(path: Path, max_bytes: int) -> Iterator[Archive]:
             yield Archive(config, LegacyStore(file, str(path), max_bytes), sha256)
     else:
         raise ModelError(
-            f"{path}: this is neither a .keras file nor a Keras .h5 file; "
-            "save the model with model.save('name.keras')"
+            f"{path}: this is neither a .keras file, a Keras .h5 file nor an ONNX file; "
+            "save the model with model.save('name.keras') or export it to ONNX"
         )
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise ModelError(
-                f"{path}: the file has {size} bytes, more than the limit of {max_bytes}; "
-                "raise max_bytes if you trust it"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ModelError(f"{path}: the model cannot be read: {reason.lower()}") from error
-    except ValueError as error:
-        raise ModelError(f"{str(path)!r} is not a file name: {error}") from error
-    if not data:
-        raise ModelError(f"{path}: the file is empty; save the model again")
-    return data
 
 
 def _unzip(data: bytes, path: Path, max_bytes: int) -> tuple[object, bytes]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nmcompile.frontends.keras.builder import Converter, Parser, Refused, Step, Tensor
+from nmcompile.frontends.keras.builder import Converter, LayerStep, Parser
 from nmcompile.frontends.keras.graph import Graph
 from nmcompile.frontends.keras.layers import dense, dropped, input_layer
 from nmcompile.frontends.keras.options import Options
 from nmcompile.frontends.keras.spiking import neuron, noise, rounded
+from nmcompile.frontends.layout import Refused, Tensor
 
 #: Neurons that a spiking activation can hold, and whether they leak.
 _NEURONS = {"ChipIF": False, "ChipLIF": True, "SoftLIF": True}
@@ -55,7 +56,7 @@ def mean_over_time(o: Options) -> Converter:
     if o.get("keepdims"):
         o.problem("it keeps the time axis", "use keepdims=False")
 
-    def convert(step: Step) -> Tensor:
+    def convert(step: LayerStep) -> Tensor:
         if len(step.x.shape) != 1:
             raise Refused("it averages over more than time", "flatten each step before it")
         return step.x
