@@ -25,11 +25,16 @@ class Value:
 
 
 class Draft:
-    """A model that grows, operator by operator."""
+    """A model that grows, operator by operator.
 
-    def __init__(self, seed: int, opset: int | None = None) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.opset = int(self.rng.choice(OPSETS)) if opset is None else opset
+    Attributes
+    ----------
+    wide : whether it may hold what ONNX' own evaluator does not compute, but onnxruntime does
+    """
+
+    def __init__(self, seed: int, *, wide: bool) -> None:
+        self.rng, self.wide = np.random.default_rng(seed), wide
+        self.opset = int(self.rng.choice(OPSETS))
         self.nodes: list[NodeProto] = []
         self.held: list[TensorProto] = []
 
@@ -43,8 +48,8 @@ class Draft:
         """Numbers: in the file, from a Constant, or as whole numbers with scales."""
         array = np.asarray(array)
         name = f"c{len(self.held)}_{len(self.nodes)}"
-        # ONNX' own evaluator scales whole numbers from opset 19 on.
-        if array.dtype == np.float32 and array.ndim > 1 and self.opset > 18 and self.chance(0.3):
+        understood = self.wide or self.opset > 18
+        if array.dtype == np.float32 and array.ndim > 1 and understood and self.chance(0.3):
             return self._quantised(array, name)
         tensor = numpy_helper.from_array(np.array(array, order="C"), name)
         if self.chance(0.2):
@@ -54,7 +59,7 @@ class Draft:
         return name
 
     def _quantised(self, array: NDArray[Any], name: str) -> str:
-        each = self.chance(0.5)
+        each = self.opset > 12 and self.chance(0.5)
         axis = int(self.rng.integers(array.ndim)) if each else 0
         shape = (array.shape[axis],) if each else ()
         scale = np.asarray(self.rng.uniform(0.005, 0.02, shape), np.float32)
@@ -98,9 +103,9 @@ class Draft:
         return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
-def random_onnx(seed: int, opset: int | None = None) -> ModelProto:
+def random_onnx(seed: int, *, wide: bool = False) -> ModelProto:
     """A small random model."""
-    d = Draft(seed, opset)
+    d = Draft(seed, wide=wide)
     spatial = d.pick(2, 2, 1)
     last = d.chance(0.3)  # channels last, with Transposes around each operator on images
     channels, size = int(d.rng.integers(1, 4)), [int(n) for n in d.rng.integers(6, 11, spatial)]
@@ -168,8 +173,10 @@ def window(d: Draft, x: Value, *, pool: bool) -> tuple[dict[str, Any], list[int]
     if auto != "NOTSET":
         options["auto_pad"] = auto
     if auto.startswith("SAME"):
-        if pool:  # ONNX' own evaluator counts this padding in some versions
+        if pool and (not d.wide or any(k < s for k, s in zip(kernel, stride, strict=True))):
             return None
+        if not pool:
+            options["dilations"] = [1] * spatial  # onnxruntime takes no others here
         return options, [-(-n // s) for n, s in zip(size, stride, strict=True)]
     before, after = [0] * spatial, [0] * spatial
     if auto == "NOTSET" and d.chance(0.6):
@@ -181,6 +188,14 @@ def window(d: Draft, x: Value, *, pool: bool) -> tuple[dict[str, Any], list[int]
         (n + b + e - k) // s + 1
         for n, b, e, k, s in zip(size, before, after, span, stride, strict=True)
     ]
+    if pool and d.wide and auto == "NOTSET" and d.chance(0.4):
+        options["ceil_mode"] = 1
+        for k in range(spatial):
+            out[k] = -(-(size[k] + before[k] + after[k] - kernel[k]) // stride[k]) + 1
+            if (out[k] - 1) * stride[k] >= size[k] + before[k]:
+                if d.opset < 22:  # versions differ in whether there is such a window
+                    return None
+                out[k] -= 1
     return (options, out) if min(out) > 0 else None
 
 
@@ -201,7 +216,7 @@ def batch_norm(d: Draft, x: Value) -> Value:
     n = x.shape[0]
     parts = [d.floats(n), d.floats(n), d.floats(n), d.floats(n, low=0.2, high=2)]
     options = {"epsilon": d.pick(1e-5, 1e-2)}
-    if d.opset < 14:
+    if d.opset < 14 and not d.wide:
         options["momentum"] = 1.0  # else ONNX' own evaluator mixes in the samples' statistics
     return d.add("BatchNormalization", [x.name, *map(d.constant, parts)], x.shape, **options)
 
@@ -220,7 +235,7 @@ def pool(d: Draft, x: Value) -> Value:
     if found is None:
         return x
     options, size = found
-    if d.chance(0.5):
+    if d.chance(0.5) and "ceil_mode" not in options:
         options["count_include_pad"] = 1
     return d.add("AveragePool", [x.name], [x.shape[0], *size], **options)
 
@@ -231,7 +246,7 @@ def padding(d: Draft, x: Value) -> Value:
     size = [n + a + b for n, a, b in zip(x.shape[1:], *pads, strict=True)]
     if min(size) < 2:
         return x
-    if any(n < 0 for row in pads for n in row):  # ONNX' own evaluator does not crop
+    if not d.wide:
         pads = [[max(0, n) for n in row] for row in pads]
         size = [n + a + b for n, a, b in zip(x.shape[1:], *pads, strict=True)]
     full = [0, 0, *pads[0], 0, 0, *pads[1]]

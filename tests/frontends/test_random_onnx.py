@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +20,38 @@ from random_onnx import OPSETS, SAMPLES, random_onnx
 from nmcompile.frontends import load
 from nmcompile.frontends.onnx.registry import OPERATORS
 from nmcompile.ir import evaluate
+from nmcompile.ir.nodes import FloatArray
 
+Run = Callable[[ModelProto, FloatArray], FloatArray]
 #: Models in the tests that always run, and in all.
 FAST, ALL = 60, 500
 #: Operators that no exact comparison is possible for.
 INEXACT = {"QuantizeLinear"}
 
 
-def difference(model: ModelProto, seed: int) -> float:
-    """Largest difference from ONNX' own evaluator, relative to its largest number."""
+def by_evaluator(model: ModelProto, x: FloatArray) -> FloatArray:
+    return ReferenceEvaluator(model).run(None, {model.graph.input[0].name: x})[0]
+
+
+def by_runtime(model: ModelProto, x: FloatArray) -> FloatArray:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    # Optimised, it rounds activations where weights are whole numbers.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, {model.graph.input[0].name: x})[0]
+
+
+def difference(model: ModelProto, seed: int, run: Run = by_evaluator) -> float:
+    """Largest difference from another implementation, relative to its largest number."""
     network = load(model).network
     rng = np.random.default_rng(seed)
     x = rng.uniform(-1, 1, (SAMPLES, *network.inputs[0].size)).astype(np.float32)
-    (expected,) = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: x})
+    expected = run(model, x)
     result = evaluate(network, x)["output"]
     assert result.shape == expected.shape
     return float(np.abs(result - expected).max() / max(1e-2, float(np.abs(expected).max())))
@@ -51,6 +71,17 @@ def test_hundreds_of_random_models_agree_with_onnx(start: int) -> None:
         if not (found := difference(random_onnx(seed), seed)) <= 1e-4
     }
     assert not differing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(0, ALL, 50))
+def test_hundreds_of_random_models_agree_with_onnxruntime(start: int) -> None:
+    pytest.importorskip("onnxruntime")
+    found = {
+        seed: difference(random_onnx(seed, wide=True), seed, by_runtime)
+        for seed in range(start, start + 50)
+    }
+    assert {seed: value for seed, value in found.items() if not value <= 1e-4} == {}
 
 
 def test_the_random_models_hold_every_operator_and_opset() -> None:

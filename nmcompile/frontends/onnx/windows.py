@@ -65,7 +65,13 @@ class Window:
         beyond = length + before + after - (self.kernel[k] - 1) * self.dilation[k] - 1
         count = -(-beyond // self.stride[k]) + 1
         if (count - 1) * self.stride[k] >= length + before:
-            count -= 1  # a window must not begin behind the input
+            if self._a.opset < 22:
+                raise Refused(
+                    "its size is rounded up so far that a window begins behind the input, which "
+                    "exporters mean differently",
+                    "use ceil_mode=0 or less padding, or export with opset 22 or newer",
+                )
+            count -= 1
         return before, after + max(0, (count - 1) * self.stride[k] - beyond)
 
 
