@@ -121,22 +121,24 @@ class Series(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.pool(torch.relu(self.norm(self.a(x))))
         x = torch.relu(self.steps(nn.functional.dropout(x, 0.2, self.training).transpose(1, 2)))
-        return torch.softmax(self.head(x.reshape(len(x), -1)), -1)
+        return torch.softmax(self.head(x.reshape(x.size(0), -1)), -1)
 
 
 TORCH: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "cnn": (
         lambda: nn.Sequential(
-            nn.Conv2d(1, 6, 5, bias=False), nn.BatchNorm2d(6), nn.ReLU6(), nn.AvgPool2d(2, ceil_mode=True),
-            nn.ZeroPad2d((1, 0, 2, 1)), nn.Conv2d(6, 8, 3, stride=2, groups=2), nn.ReLU(), nn.Dropout(0.3),
-            nn.AvgPool2d(2, stride=1, padding=1), nn.Flatten(), nn.Linear(160, 20), nn.ReLU(), nn.Linear(20, 10),
+            nn.Conv2d(1, 6, 5, bias=False), nn.BatchNorm2d(6), nn.ReLU6(),
+            nn.AvgPool2d(2, ceil_mode=True), nn.ZeroPad2d((1, 0, 2, 1)),
+            nn.Conv2d(6, 8, 3, stride=2, groups=2), nn.ReLU(), nn.Dropout(0.3),
+            nn.AvgPool2d(2, stride=1, padding=1), nn.Flatten(),
+            nn.Linear(160, 20), nn.ReLU(), nn.Linear(20, 10),
         ),
         (1, 16, 15),
     ),
     "dense": (
         lambda: nn.Sequential(
-            nn.Flatten(), nn.Linear(12, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 4, bias=False),
-            nn.Softmax(1),
+            nn.Flatten(), nn.Linear(12, 9), nn.BatchNorm1d(9), nn.ReLU(),
+            nn.Linear(9, 4, bias=False), nn.Softmax(1),
         ),
         (3, 4),
     ),
@@ -163,8 +165,8 @@ def keras_cnn() -> Any:
 
 def keras_global() -> Any:
     return keras.Sequential([
-        kl.Input((8, 9, 2)), kl.Conv2D(4, (3, 2), activation="relu"), kl.Conv2D(5, 2, dilation_rate=2),
-        kl.ReLU(), kl.GlobalAveragePooling2D(), kl.Dense(3),
+        kl.Input((8, 9, 2)), kl.Conv2D(4, (3, 2), activation="relu"),
+        kl.Conv2D(5, 2, dilation_rate=2), kl.ReLU(), kl.GlobalAveragePooling2D(), kl.Dense(3),
     ])  # fmt: skip
 
 

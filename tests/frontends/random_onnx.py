@@ -154,7 +154,20 @@ def wandering(d: Draft, x: Value) -> Value:
 
 
 def random_layer(d: Draft, x: Value) -> Value:
-    makers = (conv, conv, conv, batch_norm, relu, relu, clip, pool, padding, constants, idle, squares)
+    makers = (
+        conv,
+        conv,
+        conv,
+        batch_norm,
+        relu,
+        relu,
+        clip,
+        pool,
+        padding,
+        constants,
+        idle,
+        squares,
+    )
     return makers[int(d.rng.integers(len(makers)))](d, x)
 
 
@@ -235,7 +248,7 @@ def pool(d: Draft, x: Value) -> Value:
     if found is None:
         return x
     options, size = found
-    if d.chance(0.5) and "ceil_mode" not in options:
+    if d.chance(0.5):
         options["count_include_pad"] = 1
     return d.add("AveragePool", [x.name], [x.shape[0], *size], **options)
 

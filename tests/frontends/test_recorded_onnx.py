@@ -69,7 +69,7 @@ def test_samples_lie_as_in_the_file() -> None:
 
 def test_axes_are_moved_only_where_they_must() -> None:
     assert count(load(MODELS / "tf2onnx_cnn.onnx").network, nodes.Transpose) == 0
-    assert count(load(MODELS / "torch_dynamo_cnn.onnx").network, nodes.Transpose) == 2
+    assert count(load(MODELS / "torch_dynamo_cnn.onnx").network, nodes.Transpose) == 1
     assert count(load(MODELS / "torch_dynamo_global.onnx").network, nodes.Transpose) == 1
 
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from nmcompile.errors import ModelError, Obstacle
-from nmcompile.frontends.onnx.graph import Op
+from nmcompile.frontends.onnx.graph import Op, clean
 
 #: Number of `AttributeProto.AttributeType` -> the field that holds the value.
 FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints", 8: "strings"}
@@ -104,5 +104,5 @@ class Attributes:
         for key in self.op.attributes:
             if key not in self._read:
                 self.problem(
-                    f"its attribute {key[:60]} is not known", "export without it, or leave it out"
+                    f"its attribute {clean(key)} is not known", "export without it, or leave it out"
                 )

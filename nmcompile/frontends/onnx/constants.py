@@ -79,10 +79,13 @@ def fold(f: Fold) -> Constant:
 
 def shape_of(tensor: Tensor, a: Attributes) -> Constant:
     """The shape of a tensor of the network, for models that compute with it."""
-    shape = (BATCH, *tensor.shape)
-    start, end = a.whole("start", 0), a.whole("end", len(shape))
+    found = _part((BATCH, *tensor.shape), a)
     a.finish()
-    return Constant(np.array(shape[start:end], np.int64))
+    return Constant(found)
+
+
+def _part(shape: tuple[int, ...], a: Attributes) -> Array:
+    return np.array(shape[a.whole("start", 0) : a.whole("end", len(shape))], np.int64)
 
 
 def _constant(f: Fold) -> Array:
@@ -194,9 +197,9 @@ def _single(compute: Callable[[Array], Array]) -> Callable[[Fold], Array]:
 def _divide(first: Array, second: Array) -> Array:
     if first.dtype.kind == "f":
         return first / second
-    if (first < 0).any() or (second <= 0).any():
-        raise ValueError("whole numbers that are not positive")
-    return first // second
+    if not second.all():
+        raise ValueError("a division by 0")
+    return np.sign(first) * np.sign(second) * (np.abs(first) // np.abs(second))
 
 
 def _whole(array: Array) -> Array:
@@ -225,6 +228,7 @@ FOLDS: dict[str, Callable[[Fold], Array]] = {
     "ConstantOfShape": _constant_of_shape,
     "Identity": lambda f: f[0],
     "Cast": _cast,
+    "Shape": lambda f: _part(f[0].shape, f.a),
     "Gather": _gather,
     "Slice": _slice,
     "Concat": _concat,

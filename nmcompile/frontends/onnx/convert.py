@@ -9,7 +9,7 @@ from nmcompile.frontends.layout import NodeBuilder, Refused, Tensor, plain
 from nmcompile.frontends.onnx.attributes import Attributes
 from nmcompile.frontends.onnx.budget import Budget
 from nmcompile.frontends.onnx.constants import FOLDS, Fold, fold, shape_of
-from nmcompile.frontends.onnx.graph import Graph, Op, Port
+from nmcompile.frontends.onnx.graph import Graph, Op, Port, clean
 from nmcompile.frontends.onnx.refusals import refusal
 from nmcompile.frontends.onnx.registry import OPERATORS, ROUNDED, TRANSPARENT
 from nmcompile.frontends.onnx.step import Constant, Context, OpStep, Rounded, Value
@@ -94,7 +94,7 @@ class _Conversion:
                 f"{self.where}: input {port.name[:60]!r}: its shape is {text}, expected a few "
                 "whole numbers of at least 1; export the model again"
             )
-        node = self.builder.add(nodes.Input, port.name, [], port.name, size=shape)
+        node = self.builder.add(nodes.Input, clean(port.name), [], clean(port.name), size=shape)
         return Tensor(node, shape, plain(len(shape)))
 
     def _convert(self, op: Op) -> Value | None:
@@ -111,7 +111,7 @@ class _Conversion:
             return None if attributes.obstacles else result
         parse = OPERATORS.get(op.kind)
         if parse is None:
-            if not (lost and op.kind in (*FOLDS, "Shape")):
+            if not (lost and op.kind in FOLDS):
                 raise Refused(*refusal(op.kind))
             return None
         converter = parse(attributes)
@@ -148,8 +148,8 @@ class _Conversion:
                 raise ModelError(f"{self.where}: output {port.name[:60]!r} is constant")
             self._check_shape(port, value)
             label = "output" if len(ends) == 1 else f"output_{k}"
-            node = self.builder.lay(value, plain(len(value.shape)), port.name)
-            self.builder.add(nodes.Output, label, [node], port.name)
+            node = self.builder.lay(value, plain(len(value.shape)), clean(port.name))
+            self.builder.add(nodes.Output, label, [node], clean(port.name))
 
     def _check_shape(self, port: Port, value: Tensor) -> None:
         """Compare a result with what the file says of it."""
@@ -166,7 +166,7 @@ class _Conversion:
             )
 
     def _refuse(self, name: str, kind: str, why: str, remedy: str) -> None:
-        self.obstacles.append(Obstacle(name[:200], kind, why, remedy))
+        self.obstacles.append(Obstacle(clean(name), kind, why, remedy))
 
 
 def _final(graph: Graph) -> set[Op]:

@@ -117,7 +117,7 @@ def read_graph(model: Any, where: str) -> Graph:
     order = _order(_needed(outputs, makers, where), ops, makers, where)
     read = {name for op in order for name in op.inputs} | set(outputs)
     return Graph(
-        name=_clean(graph.name) or "network",
+        name=clean(graph.name) or "network",
         opset=opset,
         ops=order,
         inputs=tuple(port for name, port in inputs.items() if name in read),
@@ -144,11 +144,11 @@ def _opset(model: Any, where: str) -> int:
 def _op(node: Any, number: int, where: str) -> Op:
     kind = node.op_type if node.domain in OWN_DOMAINS else f"{node.domain}.{node.op_type}"
     outputs = tuple(node.output)
-    name = _clean(node.name) or _clean(next(filter(None, outputs), "")) or f"{kind}_{number}"
+    name = clean(node.name) or clean(next(filter(None, outputs), "")) or f"{kind}_{number}"
     attributes = _unique(
         ((a.name, a) for a in node.attribute), f"attributes of node {name!r}", where
     )
-    return Op(name, _clean(kind), tuple(node.input), outputs, attributes)
+    return Op(name, clean(kind), tuple(node.input), outputs, attributes)
 
 
 def _port(info: Any) -> Port:
@@ -170,7 +170,7 @@ def _needed(outputs: Iterable[str], makers: Mapping[str, Op | None], where: str)
         value = stack.pop()
         if value not in makers:
             raise ModelError(
-                f"{where}: {readers[value]} reads {_clean(value)!r}, which nothing in the model "
+                f"{where}: {readers[value]} reads {clean(value)!r}, which nothing in the model "
                 "makes; the file is cut short or damaged, so copy or export it again"
             )
         op = makers[value]
@@ -213,14 +213,14 @@ def _unique(items: Iterable[tuple[str, Any]], what: str, where: str) -> dict[str
     for name, value in items:
         if name in found:
             raise ModelError(
-                f"{where}: two {what} are called {_clean(name)!r}; names must be unique, so "
+                f"{where}: two {what} are called {clean(name)!r}; names must be unique, so "
                 "export the model again"
             )
         found[name] = value
     return found
 
 
-def _clean(name: str) -> str:
+def clean(name: str) -> str:
     """A name that fits in a sentence."""
     text = "".join(char if char.isprintable() else " " for char in name[:200])
     return " ".join(text.split())

@@ -57,7 +57,12 @@ def _sample(size: list[int], values: int, step: OpStep) -> Shape:
         if known and values % known == 0:
             rest[rest.index(-1)] = values // known
     alone = first in (BATCH, -1, 1, step.context.samples)
-    if math.prod(rest) != values or not alone:
+    if math.prod(rest) == values and not alone:
+        raise Refused(
+            f"its shape fixes the number of samples to {first}",
+            "use Flatten, or a shape that begins with -1 or with the size of the first axis",
+        )
+    if math.prod(rest) != values:
         text = tuple("samples" if n == BATCH else n for n in size)
         raise Refused(
             f"it cannot turn {values} values of each sample into shape {text}",

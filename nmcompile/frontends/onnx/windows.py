@@ -53,6 +53,15 @@ class Window:
         """Zeros around an input of some size."""
         return self._along(0, rows), self._along(1, cols)
 
+    def split(self, padding: Padding2d) -> tuple[Padding2d, Padding2d]:
+        """Padding as the operator asks for it, and what rounding up adds."""
+        if not self.ceil or self._auto != "NOTSET":
+            return padding, nodes.NO_PADDING
+        rows, cols = (
+            (0, after - given) for (_, after), (_, given) in zip(padding, self._given, strict=True)
+        )
+        return self._given, (rows, cols)
+
     def _along(self, k: int, length: int) -> Pair:
         if self._auto == "VALID":
             return 0, 0
@@ -118,15 +127,10 @@ def average_pool(a: Attributes) -> Converter:
         rows, cols, _ = step.builder.shapes[source]
         padding = window.padding(rows, cols)
         if counted and padding != nodes.NO_PADDING:
-            exact = Window(a)
-            exact.fit(spatial, size)
-            if exact.padding(rows, cols) != padding:
-                raise Refused(
-                    "it counts padding and rounds its size up, which exporters mean differently",
-                    "use ceil_mode=0 or count_include_pad=0",
-                )
-            source = step.add(nodes.Pad2d, [source], "pad", padding=padding)
-            padding = nodes.NO_PADDING
+            # What rounding the size up adds behind the padding is never counted.
+            given, beyond = window.split(padding)
+            source = step.add(nodes.Pad2d, [source], "pad", padding=given)
+            padding = beyond
         node = step.add(
             nodes.AvgPool2d, [source], size=window.kernel, stride=window.stride, padding=padding
         )
