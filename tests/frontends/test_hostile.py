@@ -276,3 +276,21 @@ def test_an_absurdly_large_layer_is_refused(tmp_path: Path) -> None:
     config = sequential(layer("ZeroPadding2D", "pad", padding=10**9))
     with pytest.raises(ModelError, match="'pad'"):
         load(write_keras(tmp_path / "model.keras", config))
+
+
+def test_a_heap_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    config, weights = parts("random_102.keras")
+    start = weights.index(b"GCOL")
+    free = start + 16
+    while int.from_bytes(weights[free : free + 2], "little"):
+        free += 16 + -(-int.from_bytes(weights[free + 8 : free + 16], "little") // 8) * 8
+    broken = weights[: free + 8] + bytes(8) + weights[free + 16 :]
+    with pytest.raises(ModelError, match=f"the heap at byte {start} is damaged"):
+        load(write_keras(tmp_path / "model.keras", config, broken))
+
+
+def test_an_address_beyond_all_files_is_refused(tmp_path: Path) -> None:
+    config, weights = parts("random_102.keras")
+    for place in range(16, 96, 8):  # addresses and lengths in the superblock
+        broken = weights[:place] + b"\xf0" * 8 + weights[place + 8 :]
+        survives(write_keras(tmp_path / "model.keras", config, broken))
