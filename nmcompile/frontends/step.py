@@ -86,10 +86,11 @@ class Step:
         layout = (*(k for k in range(len(x.shape)) if k != axis), axis)
         return Tensor(self.add(nodes.Softmax, [self.lay(x, layout)]), x.shape, layout)
 
-    def affine(self, x: Tensor, scale: NDArray[Any], shift: NDArray[Any]) -> Tensor:
+    def affine(self, x: Tensor, scale: NDArray[Any] | float, shift: NDArray[Any] | float) -> Tensor:
         """Add ``x * scale + shift``; both broadcast against the model's shape."""
-        fields = {"scale": _aligned(scale, x), "shift": _aligned(shift, x)}
-        return Tensor(self.add(nodes.Affine, [x.node], **fields), x.shape, x.layout)
+        factor, offset = (_aligned(np.asarray(value), x) for value in (scale, shift))
+        node = self.add(nodes.Affine, [x.node], scale=factor, shift=offset)
+        return Tensor(node, x.shape, x.layout)
 
     def product(
         self, x: Tensor, weights: FloatArray, bias: FloatArray | None, suffix: str = ""

@@ -73,7 +73,7 @@ def add(a: Attributes) -> Converter:
             return step.inputs[0] if len(step.values) == 1 else step.sum()
         total = step.x if len(step.inputs) == 1 else step.sum()
         for array in constants:
-            total = step.affine(total, np.float32(1), _per_sample(step, array, total))
+            total = step.affine(total, 1.0, _per_sample(step, array, total))
         return total
 
     return convert
@@ -84,9 +84,9 @@ def subtract(a: Attributes) -> Converter:
         first, second = _two(step)
         if isinstance(second, Constant):
             x = step.source()
-            return step.affine(x, np.float32(1), -_per_sample(step, second.array, x))
+            return step.affine(x, 1.0, -_per_sample(step, second.array, x))
         if isinstance(first, Constant):
-            return step.affine(second, np.float32(-1), _per_sample(step, first.array, second))
+            return step.affine(second, -1.0, _per_sample(step, first.array, second))
         raise Refused(
             "differences of layers are not mapped",
             "use Add, and let the weights before it carry the sign",
@@ -102,7 +102,7 @@ def multiply(a: Attributes) -> Converter:
             raise Refused("it multiplies activations with each other", _CONSTANT_WEIGHTS)
         constant = first if isinstance(first, Constant) else second
         assert isinstance(constant, Constant)
-        return step.affine(step.x, _per_sample(step, constant.array, step.x), np.float32(0))
+        return step.affine(step.x, _per_sample(step, constant.array, step.x), 0.0)
 
     return convert
 
@@ -116,13 +116,13 @@ def divide(a: Attributes) -> Converter:
         numbers = _per_sample(step, second.array, x)
         if not numbers.all():
             raise step.bad("it divides by 0")
-        return step.affine(x, 1 / numbers, np.float32(0))
+        return step.affine(x, 1 / numbers, 0.0)
 
     return convert
 
 
 def negative(a: Attributes) -> Converter:
-    return lambda step: step.affine(step.source(), np.float32(-1), np.float32(0))
+    return lambda step: step.affine(step.source(), -1.0, 0.0)
 
 
 def batch_norm(a: Attributes) -> Converter:

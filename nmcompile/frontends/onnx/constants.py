@@ -104,7 +104,11 @@ def _constant(f: Fold) -> Array:
 def _constant_of_shape(f: Fold) -> Array:
     shape = tuple(int(n) for n in f[0].reshape(-1))
     value = f.a.raw("value", "t")
-    number = f.reader.read(value, f.context.place(f.a.op)) if value is not None else np.float32([0])
+    number = (
+        f.reader.read(value, f.context.place(f.a.op))
+        if value is not None
+        else np.zeros(1, np.float32)
+    )
     if len(shape) > 16 or any(n < 0 for n in shape):
         raise ValueError(f"a shape of {str(shape[:16])[:60]}")
     f.take(*shape)

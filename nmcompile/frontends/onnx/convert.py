@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from nmcompile.errors import ModelError, Obstacle, UnsupportedError
 from nmcompile.frontends.layout import NodeBuilder, Refused, Tensor, plain
 from nmcompile.frontends.onnx.attributes import Attributes
@@ -159,7 +157,7 @@ class _Conversion:
         fits = len(said) == len(value.shape) and all(
             n is None or n == m for n, m in zip(said, value.shape, strict=True)
         )
-        if not fits and math.prod(n or 0 for n in said):
+        if not fits:
             raise ModelError(
                 f"{self.where}: output {port.name[:60]!r} has shape {value.shape} for a sample, "
                 f"but the file says {said}; export the model again"
