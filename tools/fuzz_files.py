@@ -19,6 +19,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_mutated(form: str, seed: int, path: Path) -> str:
     """What came of one file: ``loaded``, ``refused``, or a finding in words."""
     rng = np.random.default_rng(seed)
     source = FILES[form][int(rng.integers(len(FILES[form])))]
-    path.write_bytes(mutated(source.read_bytes(), form, rng))
+    path.write_bytes(mutated(content(source), form, rng))
     before = peak()
     try:
         load(path, max_bytes=MAX_BYTES)
@@ -66,6 +67,12 @@ def read_mutated(form: str, seed: int, path: Path) -> str:
         outcome = f"{type(error).__name__}: {error} in {place.filename}:{place.lineno}"
     grown = peak() - before
     return outcome if grown <= MEMORY else f"it took {grown / 2**20:.0f} MiB ({outcome})"
+
+
+@cache
+def content(path: Path) -> bytes:
+    """A valid file."""
+    return path.read_bytes()
 
 
 def peak() -> int:
@@ -140,12 +147,12 @@ def fuzz(form: str, files: int, seed: int, say: Callable[[str], None] = print) -
                     break
             if time.monotonic() - shown > PROGRESS_S:
                 shown = time.monotonic()
-                say(f"{sum(counts.values()):,} of {files:,} files, {len(findings)} findings")
+                say(f"{sum(counts.values()):,} of {files:,} files, findings: {len(findings)}")
     finally:
         reader.close()
     say(
         f"{sum(counts.values()) + len(findings):,} mutated {form} files: {counts['loaded']:,} "
-        f"loaded, {counts['refused']:,} refused in one sentence, {len(findings)} findings"
+        f"loaded, {counts['refused']:,} refused in one sentence, findings: {len(findings)}"
     )
     return findings
 
