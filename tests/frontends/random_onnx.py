@@ -239,7 +239,13 @@ def relu(d: Draft, x: Value) -> Value:
 
 
 def clip(d: Draft, x: Value) -> Value:
-    bounds = [d.constant(np.float32(0)), d.constant(np.float32(d.rng.uniform(0.3, 2)))]
+    top = d.floats(*d.pick((), (1,)), low=0.3, high=2)
+    if d.chance(0.3):
+        kind = d.pick("Relu", "Max")
+        parts = [x.name] if kind == "Relu" else [x.name, d.constant(np.float32(0))]
+        x = d.add(kind, parts, x.shape)
+        return d.add("Min", [x.name, d.constant(top)], x.shape)
+    bounds = [d.constant(np.float32(0)), d.constant(top.reshape(()))]
     return d.add("Clip", [x.name, *bounds[: d.pick(1, 2)]], x.shape)
 
 

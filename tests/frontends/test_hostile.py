@@ -294,3 +294,11 @@ def test_an_address_beyond_all_files_is_refused(tmp_path: Path) -> None:
     for place in range(16, 96, 8):  # addresses and lengths in the superblock
         broken = weights[:place] + b"\xf0" * 8 + weights[place + 8 :]
         survives(write_keras(tmp_path / "model.keras", config, broken))
+
+
+def test_an_impossible_neuron_within_a_time_axis_is_refused_with_the_file(tmp_path: Path) -> None:
+    config, weights = parts("over_time.keras")
+    text = json.dumps(config)
+    assert '"intercept": -0.2' in text
+    broken = json.loads(text.replace('"intercept": -0.2', '"intercept": {}'))
+    assert not survives(write_keras(tmp_path / "model.keras", broken, weights))

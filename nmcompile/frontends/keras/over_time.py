@@ -32,7 +32,7 @@ def one_step(o: Options) -> Converter:
     if not isinstance(shape, list | tuple) or len(shape) < 3:
         raise o.bad("batch_shape", shape, "(samples, steps, …), for the model has a time axis")
     config = {**o.layer.config, "batch_shape": [shape[0], *shape[2:]]}
-    return input_layer(Options(replace(o.layer, config=config), "", final=o.final))
+    return input_layer(Options(replace(o.layer, config=config), o.where, final=o.final))
 
 
 def spiking_activation(o: Options) -> Converter:
@@ -43,7 +43,7 @@ def spiking_activation(o: Options) -> Converter:
     config = held.get("config") if isinstance(held, Mapping) else None
     if kind not in _NEURONS or not isinstance(config, Mapping):
         raise o.bad("neuron", held, "a ChipIF, ChipLIF or SoftLIF")
-    inner = Options(replace(o.layer, kind=kind, config=config), "", final=o.final)
+    inner = Options(replace(o.layer, kind=kind, config=config), o.where, final=o.final)
     found = neuron(leaky=_NEURONS[kind])(inner)
     o.obstacles.extend(inner.obstacles)
     return found

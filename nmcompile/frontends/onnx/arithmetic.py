@@ -14,8 +14,14 @@ from nmcompile.frontends.onnx.attributes import Attributes
 from nmcompile.frontends.onnx.step import Constant, Converter, OpStep, Parser, as_floats
 from nmcompile.ir import nodes
 
+#: Operators that become a ReLU node of their own.
+_RELUS = ("Relu", "Clip", "Max")
 #: A bound beyond which a Clip clips nothing.
 NO_BOUND = 1e30
+_SELECTS = (
+    "a spiking neuron sends sums, so it cannot choose or compare inputs",
+    "use ReLU, maybe with an upper bound, or Add or Concat",
+)
 _CONSTANT_WEIGHTS = "use one input, and constant weights after their export"
 
 
@@ -173,13 +179,46 @@ def limited(step: OpStep, x: Tensor, top: float | None) -> Tensor | None:
     """The ReLU before this operator, clipped; None where there is none that only this one reads."""
     before = step.context.graph.sole_maker(step.op.inputs[0])
     node = step.builder.nodes[x.node]
-    if before is None or before.kind not in ("Relu", "Clip") or not isinstance(node, nodes.ReLU):
+    if before is None or before.kind not in _RELUS or not isinstance(node, nodes.ReLU):
         return None
     bounds = [each for each in (node.max_value, top) if each is not None]
     step.builder.nodes[x.node] = replace(
         node, max_value=min(bounds, default=None), origin=(*node.origin, step.origin)
     )
     return x
+
+
+def maximum(a: Attributes) -> Converter:
+    """A ReLU, as JAX and TensorFlow write it."""
+
+    def convert(step: OpStep) -> Tensor:
+        if _bound_of(step) != 0:
+            raise Refused(*_SELECTS)
+        return step.relu(step.x)
+
+    return convert
+
+
+def minimum(a: Attributes) -> Converter:
+    """The upper bound of a ReLU."""
+
+    def convert(step: OpStep) -> Tensor:
+        top = _bound_of(step)
+        kept = limited(step, step.x, top) if top is not None and top > 0 else None
+        if kept is None:
+            raise Refused(*_SELECTS)
+        return kept
+
+    return convert
+
+
+def _bound_of(step: OpStep) -> float | None:
+    """The number that all of an operator's constant second input is, or None."""
+    _, second = _two(step)
+    if isinstance(second, Constant) and second.array.size and second.array.dtype.kind in "fiu":
+        numbers = _per_sample(step, second.array, step.x)
+        return float(numbers.flat[0]) if (numbers == numbers.flat[0]).all() else None
+    return None
 
 
 def softmax(a: Attributes) -> Converter:

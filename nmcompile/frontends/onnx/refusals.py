@@ -61,7 +61,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     **dict.fromkeys(_words("Attention Einsum RotaryEmbedding"), _PRODUCT),
     **dict.fromkeys(
-        _words("Max Min ArgMax ArgMin TopK Where Greater Less Equal ReduceMax ReduceMin"), _SELECT
+        _words("ArgMax ArgMin TopK Where Greater Less Equal ReduceMax ReduceMin"), _SELECT
     ),
     **dict.fromkeys(_words("Slice Split Gather GatherElements GatherND"), _PART),
     **dict.fromkeys(_words("Resize Upsample Expand Tile DepthToSpace GridSample"), _UP),

@@ -21,6 +21,8 @@ OPERATORS: dict[str, Parser] = {
     "GlobalAveragePool": windows.global_average_pool,
     "Identity": moves.same,
     "MatMul": arithmetic.matmul,
+    "Max": arithmetic.maximum,
+    "Min": arithmetic.minimum,
     "Mul": arithmetic.multiply,
     "Neg": arithmetic.negative,
     "Pad": windows.pad,
