@@ -74,6 +74,28 @@ def image_layout(rank: int, channels_first: bool) -> Layout:
     return (ONE, *order) if rank == 2 else order
 
 
+def window_layout(x: Tensor, axes: Sequence[int]) -> Layout:
+    """A layout (rows, columns, channels) whose rows and columns are some axes, at most two.
+
+    Raises
+    ------
+    Refused
+        More than two axes, or a tensor of more than three.
+    """
+    rest = [k for k in range(len(x.shape)) if k not in axes]
+    if len(x.shape) > 3 or len(axes) > 2:
+        raise Refused(
+            f"it works on {len(axes)} of the {len(x.shape)} axes of a sample at once",
+            "use at most two axes of at most three",
+        )
+    lies = len(x.layout) == 3 and set(axes) <= set(x.layout[:2])
+    if lies and (len(axes) == 2 or x.layout[0] == ONE):
+        return x.layout
+    if len(axes) == 1 and len(rest) < 2:
+        return (ONE, *axes, *(rest or [ONE]))
+    return (*axes, *rest) if len(x.shape) == 3 else (*axes, ONE)
+
+
 def same_order(tensor: Tensor, layout: Layout) -> bool:
     """Whether the tensor's numbers lie in the order of `layout` already."""
     long = [axis for axis, length in enumerate(tensor.shape) if length != 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from nmcompile.frontends.layout import (
     image_layout,
     plain,
     same_order,
+    window_layout,
 )
 from nmcompile.ir import nodes
 from nmcompile.ir.nodes import FloatArray, Node, Pair, Shape
@@ -125,6 +126,23 @@ class Step:
         order = plain(len(x.shape))
         source = x.node if same_order(x, order) else self.lay(x, order)
         return Tensor(self.add(nodes.Reshape, [source], size=shape), shape, plain(len(shape)))
+
+    def mean(self, x: Tensor, axes: Iterable[int], *, keep: bool) -> Tensor:
+        """The mean over one or two axes, which stay with length 1 or are dropped."""
+        gone = sorted(set(axes))
+        layout = window_layout(x, gone)
+        source = self.lay(x, layout)
+        rows, cols, _ = self.builder.shapes[source]
+        size = (rows, cols if len(gone) == 2 or layout[0] == ONE else 1)
+        node = self.add(nodes.AvgPool2d, [source], size=size, stride=size)
+        shape = tuple(1 if k in gone else n for k, n in enumerate(x.shape))
+        if keep:
+            return Tensor(node, shape, layout)
+        kept = [k for k in range(len(shape)) if k not in gone]
+        if not kept:
+            raise Refused("it leaves one number and no axis", "keep the axes, or one of them")
+        left = tuple(kept.index(axis) if axis in kept else ONE for axis in layout)
+        return Tensor(node, tuple(shape[k] for k in kept), left)
 
     def sum(self) -> Tensor:
         """Add all inputs up."""

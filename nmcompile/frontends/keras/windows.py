@@ -9,7 +9,7 @@ from typing import Any
 
 from nmcompile.frontends.keras.builder import Converter, LayerStep, Parser
 from nmcompile.frontends.keras.options import Options
-from nmcompile.frontends.layout import ONE, Refused, Tensor
+from nmcompile.frontends.layout import Refused, Tensor
 from nmcompile.frontends.step import same_padding
 from nmcompile.ir import nodes
 from nmcompile.ir.nodes import Padding2d, Pair
@@ -134,10 +134,8 @@ def global_average_pool(spatial: int) -> Parser:
         channels_first, keep = o.channels_first(), o.flag("keepdims", False)
 
         def convert(step: LayerStep) -> Tensor:
-            source, layout = step.image(step.x, spatial, channels_first)
-            size = step.builder.shapes[source][:2]
-            node = step.add(nodes.AvgPool2d, [source], size=size, stride=size)
-            return step.tensor(node, layout if keep else (ONE, ONE, 0))
+            _, layout = step.image(step.x, spatial, channels_first)
+            return step.mean(step.x, layout[-1 - spatial : -1], keep=keep)
 
         return convert
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nmcompile.frontends.layout import ONE, Layout, Refused, Tensor
+from nmcompile.frontends.layout import Refused, Tensor, window_layout
 from nmcompile.frontends.onnx.attributes import Attributes
 from nmcompile.frontends.onnx.step import Converter, OpStep
 from nmcompile.frontends.step import same_padding
@@ -142,9 +142,7 @@ def average_pool(a: Attributes) -> Converter:
 def global_average_pool(a: Attributes) -> Converter:
     def convert(step: OpStep) -> Tensor:
         x = step.source()
-        source, layout = step.image(x, _spatial(x), channels_first=True)
-        size = step.builder.shapes[source][:2]
-        return step.tensor(step.add(nodes.AvgPool2d, [source], size=size, stride=size), layout)
+        return step.mean(x, range(1, _spatial(x) + 1), keep=True)
 
     return convert
 
@@ -160,20 +158,7 @@ def reduce_mean(a: Attributes) -> Converter:
             return x
         if not axes:
             raise Refused("it averages over samples, too", "name the axes of a sample")
-        gone = sorted({x.axis(axis) for axis in axes})
-        layout = _as_image(x, gone)
-        source = step.lay(x, layout)
-        rows, cols, _ = step.builder.shapes[source]
-        size = (rows, cols if len(gone) == 2 or layout[0] == ONE else 1)
-        node = step.add(nodes.AvgPool2d, [source], size=size, stride=size)
-        shape = tuple(1 if k in gone else n for k, n in enumerate(x.shape))
-        if keep:
-            return Tensor(node, shape, layout)
-        kept = [k for k in range(len(shape)) if k not in gone]
-        if not kept:
-            raise Refused("it leaves one number and no axis", "use keepdims=1")
-        new = tuple(kept.index(axis) if axis in kept else ONE for axis in layout)
-        return Tensor(node, tuple(shape[k] for k in kept), new)
+        return step.mean(x, [x.axis(axis) for axis in axes], keep=keep)
 
     return convert
 
@@ -197,28 +182,12 @@ def pad(a: Attributes) -> Converter:
         grown = {x.axis(axis % rank): pair for axis, pair in pairs.items() if pair != (0, 0)}
         if not grown:
             return x
-        layout = _as_image(x, sorted(grown))
+        layout = window_layout(x, sorted(grown))
         top, left = (grown.get(axis, (0, 0)) for axis in layout[:2])
         node = step.add(nodes.Pad2d, [step.lay(x, layout)], padding=(top, left))
         return step.tensor(node, layout)
 
     return convert
-
-
-def _as_image(x: Tensor, first: Sequence[int]) -> Layout:
-    """A layout (rows, columns, channels) whose rows and columns are some axes, at most two."""
-    rest = [k for k in range(len(x.shape)) if k not in first]
-    if len(x.shape) > 3 or len(first) > 2:
-        raise Refused(
-            f"it works on {len(first)} of the {len(x.shape)} axes of a sample at once",
-            "use at most two axes of at most three",
-        )
-    lies = len(x.layout) == 3 and set(first) <= set(x.layout[:2])
-    if lies and (len(first) == 2 or x.layout[0] == ONE):
-        return x.layout
-    if len(first) == 1 and len(rest) < 2:
-        return (ONE, *first, *(rest or [ONE]))
-    return (*first, *rest) if len(x.shape) == 3 else (*first, ONE)
 
 
 def _spatial(x: Tensor) -> int:
