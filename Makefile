@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-keras test-training-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs figures lock clean
+.PHONY: help setup demo test test-all test-keras test-training-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs figures lock clean
 
 #: Leaves slow tests to `make test-all`.
 FAST := $(if $(NMCOMPILE_FUZZ),, and not slow)
@@ -109,6 +109,11 @@ test-newest: ## The tests on Python 3.13 with NumPy 2
 	$(PYTHON313) -m venv $(VENV)-newest
 	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest pytest-cov hypothesis
 	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser"
+
+FORMAT ?= onnx
+
+fuzz-files: $(VENV)/.dev ## Read N=… mutated model files, FORMAT=onnx or keras, each within a limit on memory and time; SEED=…
+	$(BIN)/python tools/fuzz_files.py --files $(N) --format $(FORMAT) --seed $(SEED)
 
 bench: bench-first-path bench-accuracy bench-speed bench-map ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
 

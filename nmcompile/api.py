@@ -56,8 +56,8 @@ def build(
 
     Parameters
     ----------
-    model : path of a `.keras` or `.h5` file, or a Keras model; or a Nengo network, or
-        ``FILE.py:NAME`` of one, which runs that file and needs the extra `nengo`
+    model : path of a `.keras`, `.h5` or `.onnx` file, or a Keras or ONNX model; or a Nengo network,
+        or ``FILE.py:NAME`` of one, which runs that file and needs the extra `nengo`
     target : ``family[:board]``; None for the smallest Loihi 1 board on which it fits
     calibrate : data file, or (samples, *input shape) array, that shows real inputs
     dump_ir : folder for the text of every stage

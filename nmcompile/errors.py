@@ -36,6 +36,10 @@ class ProgramFileError(NmcompileError):
     """A `.nmc` file that is cut, edited, or of a newer format."""
 
 
+class NmcompileWarning(UserWarning):
+    """Something a user should know about work that goes on all the same."""
+
+
 @dataclass(frozen=True)
 class Obstacle:
     """One reason why a model cannot be compiled.

@@ -26,6 +26,8 @@ HEAVY = (
     "matplotlib",
     "jinja2",
     "scipy",
+    "onnx",
+    "google",
 )
 
 
@@ -59,7 +61,7 @@ def test_a_build_an_evaluation_and_a_check_from_files_need_no_framework(tmp_path
         f"assert main(['run', {str(tmp_path / 'n.nmc')!r}, '--input', data]) == 0\n"
     )
     assert "numpy" in found
-    assert found.isdisjoint({"keras", "tensorflow", "jax", "torch", "matplotlib", "nengo"})
+    assert found.isdisjoint({"keras", "tensorflow", "jax", "torch", "matplotlib", "nengo", "onnx"})
 
 
 @pytest.mark.parametrize("name", nmcompile.__all__)

@@ -23,7 +23,8 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A .keras or whole-model .h5 file; or FILE.py:NAME of a Nengo network, which runs it.",
+        help="A .keras, whole-model .h5 or .onnx file; "
+        "or FILE.py:NAME of a Nengo network, which runs it.",
     ),
 ]
 

@@ -18,7 +18,8 @@ def load(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> Source:
 
     Parameters
     ----------
-    source : path of a `.keras` or whole-model `.h5` file, or a Keras model in memory
+    source : path of a `.keras`, whole-model `.h5` or `.onnx` file, or a Keras model or
+        `onnx.ModelProto` in memory
     max_bytes : refuse files that are, or unpack to, more than this
 
     Raises
@@ -28,7 +29,7 @@ def load(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> Source:
     ModelError
         The file cannot be read, or holds impossible values.
     """
-    from nmcompile.frontends import keras
+    from nmcompile.frontends import keras, onnx
 
     path, colon, _ = str(source).rpartition(":")
     if (
@@ -41,13 +42,27 @@ def load(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> Source:
     if isinstance(source, str | Path) and str(source).endswith(".py"):
         raise ModelError(f"{source}: name the network in it, as {source}:NAME")
     if isinstance(source, str | Path):
-        return keras.load_file(Path(source), max_bytes)
+        front_end = onnx if _holds_onnx(Path(source)) else keras
+        return front_end.load_file(Path(source), max_bytes)
     if keras.is_model(source):
         return keras.load_model(source)
+    if onnx.is_model(source):
+        return onnx.load_model(source, max_bytes)
     raise ModelError(
-        f"cannot compile an object of type {type(source).__name__}; "
-        "give the path of a .keras or .h5 file, or a Keras model"
+        f"cannot compile an object of type {type(source).__name__}; give the path of a .keras, "
+        ".h5 or .onnx file, or a Keras or ONNX model"
     )
+
+
+def _holds_onnx(path: Path) -> bool:
+    """Whether a file looks like ONNX; one that cannot be read does not."""
+    from nmcompile.frontends.onnx.wire import looks_like_onnx
+
+    try:
+        with path.open("rb") as file:
+            return looks_like_onnx(file)
+    except (OSError, ValueError):
+        return False
 
 
 def check(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> list[Obstacle]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
+from nmcompile.errors import NmcompileWarning
+
+__all__ = ["NmcompileWarning", "Pass"]
+
 In = TypeVar("In")
 Out = TypeVar("Out")
-
-
-class NmcompileWarning(UserWarning):
-    """Something a user should know about a build that goes on all the same."""
 
 
 @dataclass(frozen=True)

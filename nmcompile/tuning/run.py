@@ -59,7 +59,7 @@ def tune(
 
     Parameters
     ----------
-    model : path of a `.keras` or `.h5` file, or a Keras model
+    model : path of a `.keras`, `.h5` or `.onnx` file, or a Keras or ONNX model
     data : labelled samples to tune on, never those that the result is tested on
     storage : file that keeps the search; where it is there, the search goes on
     target : ``family[:board]``; None for the smallest board that fits

@@ -12,6 +12,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nmcompile.errors import NmcompileError
+from nmcompile.frontends import load
+
 MODELS = Path(__file__).parent / "models"
 
 
@@ -67,3 +70,16 @@ def edit_weights(weights: bytes, change: Callable[[h5py.File], None]) -> bytes:
     with h5py.File(buffer, "r+") as file:
         change(file)
     return buffer.getvalue()
+
+
+def survives(path: Path) -> bool:
+    """Whether the file loads; anything but one sentence with its name is a failure."""
+    try:
+        load(path)
+    except NmcompileError as error:
+        message = str(error)
+    else:
+        return True
+    assert "\n" not in message
+    assert path.name in message
+    return False

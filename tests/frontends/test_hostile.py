@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,22 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from files import MODELS, edit_weights, layer, parts, sequential, weights_file, write_keras
+from files import (
+    MODELS,
+    edit_weights,
+    layer,
+    parts,
+    sequential,
+    survives,
+    weights_file,
+    write_keras,
+)
+from mutations import changed_configuration
 
-from nmcompile.errors import ModelError, NmcompileError
+from nmcompile.errors import ModelError
 from nmcompile.frontends import load
 
 FILES = ("cnn.keras", "cnn.h5", "residual_plain.keras2.h5")
-
-
-def survives(path: Path) -> bool:
-    """Whether the file loads; anything but one sentence with its name is a failure."""
-    try:
-        load(path)
-    except NmcompileError as error:
-        message = str(error)
-    else:
-        return True
-    assert "\n" not in message
-    assert path.name in message
-    return False
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -71,30 +68,15 @@ def test_flipped_bits_in_the_weights_never_raise_anything_else(tmp_path: Path) -
         survives(write_keras(path, config, bytes(broken)))
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every (container, key) in a JSON value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, inner in items:
-        yield value, key
-        if isinstance(inner, dict | list):
-            yield from places(inner)
-
-
 @pytest.mark.parametrize("name", ["nested.keras", "residual.keras", "conv1d.keras"])
 def test_a_changed_configuration_never_raises_anything_else(name: str, tmp_path: Path) -> None:
     config, weights = parts(name)
     text, rng = json.dumps(config), np.random.default_rng(7)
-    odd = [None, -1, 0, 7, 10**30, 0.5, float("nan"), "", "x", "relu", [], [[]], {}, True, [3, 3]]
     path, outcomes = tmp_path / "model.keras", set()
     for _ in range(200):
         broken = json.loads(text)
         for _ in range(int(rng.integers(1, 3))):
-            found = list(places(broken))
-            container, key = found[int(rng.integers(len(found)))]
-            if rng.random() < 0.3:
-                del container[key]
-            else:
-                container[key] = odd[int(rng.integers(len(odd)))]
+            changed_configuration(broken, rng)
         outcomes.add(survives(write_keras(path, broken, weights)))
     assert False in outcomes
 
@@ -294,3 +276,29 @@ def test_an_absurdly_large_layer_is_refused(tmp_path: Path) -> None:
     config = sequential(layer("ZeroPadding2D", "pad", padding=10**9))
     with pytest.raises(ModelError, match="'pad'"):
         load(write_keras(tmp_path / "model.keras", config))
+
+
+def test_a_heap_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    config, weights = parts("random_102.keras")
+    start = weights.index(b"GCOL")
+    free = start + 16
+    while int.from_bytes(weights[free : free + 2], "little"):
+        free += 16 + -(-int.from_bytes(weights[free + 8 : free + 16], "little") // 8) * 8
+    broken = weights[: free + 8] + bytes(8) + weights[free + 16 :]
+    with pytest.raises(ModelError, match=f"the heap at byte {start} is damaged"):
+        load(write_keras(tmp_path / "model.keras", config, broken))
+
+
+def test_an_address_beyond_all_files_is_refused(tmp_path: Path) -> None:
+    config, weights = parts("random_102.keras")
+    for place in range(16, 96, 8):  # addresses and lengths in the superblock
+        broken = weights[:place] + b"\xf0" * 8 + weights[place + 8 :]
+        survives(write_keras(tmp_path / "model.keras", config, broken))
+
+
+def test_an_impossible_neuron_within_a_time_axis_is_refused_with_the_file(tmp_path: Path) -> None:
+    config, weights = parts("over_time.keras")
+    text = json.dumps(config)
+    assert '"intercept": -0.2' in text
+    broken = json.loads(text.replace('"intercept": -0.2', '"intercept": {}'))
+    assert not survives(write_keras(tmp_path / "model.keras", broken, weights))

@@ -14,20 +14,9 @@ from nmcompile.frontends.keras.archive import open_archive
 from nmcompile.frontends.keras.convert import convert
 from nmcompile.frontends.keras.model import parse_model
 from nmcompile.frontends.keras.weights import MemoryStore, WeightStore
+from nmcompile.frontends.reading import MALFORMED, short
 from nmcompile.frontends.source import Source
 from nmcompile.ir import Network
-
-#: What Python and h5py raise on malformed contents.
-MALFORMED = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,  # RecursionError, too
-    TypeError,
-    ValueError,  # UnicodeDecodeError and JSONDecodeError, too
-)
 
 
 def load_file(path: Path, max_bytes: int) -> Source:
@@ -55,7 +44,7 @@ def load_model(model: Any) -> Source:
         weights = model.get_weights()
     except Exception as error:  # user-defined models may raise anything here
         raise ModelError(
-            f"{name}: the model cannot describe itself ({_short(error)}); "
+            f"{name}: the model cannot describe itself ({short(error)}); "
             "build it as a Sequential or functional model"
         ) from error
     digest = hashlib.sha256(text.encode())
@@ -79,11 +68,6 @@ def _network(config: object, store: WeightStore, where: str) -> Network:
         raise ModelError(f"{where}: {error}") from error
     except MALFORMED as error:
         raise ModelError(
-            f"{where}: the model is damaged or of an unknown layout ({_short(error)}); "
+            f"{where}: the model is damaged or of an unknown layout ({short(error)}); "
             "export it again with Keras 3 as .keras"
         ) from error
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}"

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmcompile.frontends.keras.builder import Converter, Refused, Step, Tensor
+from nmcompile.frontends.keras.builder import Converter, LayerStep
 from nmcompile.frontends.keras.options import Options
+from nmcompile.frontends.layout import Refused, Tensor
 
 
 def batch_norm(o: Options) -> Converter:
@@ -21,7 +22,7 @@ def batch_norm(o: Options) -> Converter:
     epsilon = o.number("epsilon", 1e-3)
     scale, center = o.flag("scale", True), o.flag("center", True)
 
-    def convert(step: Step) -> Tensor:
+    def convert(step: LayerStep) -> Tensor:
         x = step.x
         where = x.axis(axis)
         size = (x.shape[where],)
@@ -58,7 +59,7 @@ def normalization(o: Options) -> Converter:
     fixed = o.get("mean") is not None
     mean_option, variance_option = _numbers(o, "mean", 0.0), _numbers(o, "variance", 1.0)
 
-    def convert(step: Step) -> Tensor:
+    def convert(step: LayerStep) -> Tensor:
         x = step.x
         kept = sorted(x.axis(axis) for axis in axes)
         along = [n if k in kept else 1 for k, n in enumerate(x.shape)]

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmcompile.errors import ModelError
+from nmcompile.frontends.keras.heaps import MAGIC, damaged_heap
 from nmcompile.frontends.keras.weights import LayersStore, LegacyStore, WeightStore
+from nmcompile.frontends.reading import MALFORMED, read_file
 
 if TYPE_CHECKING:
     import h5py
 
 ZIP_MAGIC = b"PK"
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 
@@ -43,40 +44,21 @@ def open_archive(path: Path, max_bytes: int) -> Iterator[Archive]:
     ModelError
         Not such a file, cut short, damaged, or larger than `max_bytes`.
     """
-    data = _read(path, max_bytes)
+    data = read_file(path, max_bytes)
     sha256 = hashlib.sha256(data).hexdigest()
     if data.startswith(ZIP_MAGIC):
         config, weights = _unzip(data, path, max_bytes)
         with _open_hdf5(weights, path) as file:
             yield Archive(config, LayersStore(file, str(path), max_bytes), sha256)
-    elif data.startswith(HDF5_MAGIC):
+    elif data.startswith(MAGIC):
         with _open_hdf5(data, path) as file:
             config = _legacy_config(file, path)
             yield Archive(config, LegacyStore(file, str(path), max_bytes), sha256)
     else:
         raise ModelError(
-            f"{path}: this is neither a .keras file nor a Keras .h5 file; "
-            "save the model with model.save('name.keras')"
+            f"{path}: this is neither a .keras file, a Keras .h5 file nor an ONNX file; "
+            "save the model with model.save('name.keras') or export it to ONNX"
         )
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise ModelError(
-                f"{path}: the file has {size} bytes, more than the limit of {max_bytes}; "
-                "raise max_bytes if you trust it"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ModelError(f"{path}: the model cannot be read: {reason.lower()}") from error
-    except ValueError as error:
-        raise ModelError(f"{str(path)!r} is not a file name: {error}") from error
-    if not data:
-        raise ModelError(f"{path}: the file is empty; save the model again")
-    return data
 
 
 def _unzip(data: bytes, path: Path, max_bytes: int) -> tuple[object, bytes]:
@@ -116,9 +98,14 @@ def _unzip(data: bytes, path: Path, max_bytes: int) -> tuple[object, bytes]:
 def _open_hdf5(data: bytes, path: Path) -> Iterator[h5py.File]:
     import h5py
 
+    if (damage := damaged_heap(data)) is not None:
+        raise ModelError(
+            f"{path}: the HDF5 weights are cut short or damaged ({damage}); "
+            "copy or save the file again"
+        )
     try:
         file = h5py.File(io.BytesIO(data), "r")
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except MALFORMED as error:
         raise ModelError(
             f"{path}: the HDF5 weights are cut short or damaged ({_one_line(error)}); "
             "copy or save the file again"
@@ -130,7 +117,7 @@ def _open_hdf5(data: bytes, path: Path) -> Iterator[h5py.File]:
 def _legacy_config(file: h5py.File, path: Path) -> object:
     try:
         text = file.attrs.get("model_config")
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise ModelError(
             f"{path}: the HDF5 file is damaged ({_one_line(error)}); copy or save it again"
         ) from error

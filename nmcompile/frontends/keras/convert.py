@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nmcompile.errors import ModelError, Obstacle, UnsupportedError
-from nmcompile.frontends.keras.builder import Converter, NodeBuilder, Refused, Step, Tensor, plain
+from nmcompile.frontends.keras.builder import Converter, LayerStep
 from nmcompile.frontends.keras.graph import Call, Graph, build_graph
 from nmcompile.frontends.keras.model import Layer, Model
 from nmcompile.frontends.keras.options import Options
@@ -11,6 +11,7 @@ from nmcompile.frontends.keras.over_time import NO_TIME, OVER_TIME, REFUSAL, run
 from nmcompile.frontends.keras.refusals import refusal
 from nmcompile.frontends.keras.registry import DROPPED, LAYERS, OPERATIONS
 from nmcompile.frontends.keras.weights import WeightStore
+from nmcompile.frontends.layout import NodeBuilder, Refused, Tensor, plain
 from nmcompile.ir import Network, nodes
 
 #: Layers through which a softmax may still be the last one that computes.
@@ -40,7 +41,8 @@ def convert(model: Model, store: WeightStore, where: str) -> Network:
         if converter is None or len(inputs) != len(sources):
             continue
         try:
-            done[name] = converter(Step(call, inputs, builder, store))
+            step = LayerStep(call.name, call.layer.name, inputs, builder, call, store)
+            done[name] = converter(step)
         except Refused as error:
             obstacles.append(Obstacle(call.layer.name, call.layer.kind, error.why, error.remedy))
     entries = [call.name for call in graph.calls.values() if call.layer.kind == "InputLayer"]

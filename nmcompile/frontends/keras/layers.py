@@ -6,10 +6,9 @@ converter, which adds the nodes of one call.
 
 from __future__ import annotations
 
-import math
-
-from nmcompile.frontends.keras.builder import ONE, Converter, Layout, Step, Tensor, plain
+from nmcompile.frontends.keras.builder import Converter, LayerStep
 from nmcompile.frontends.keras.options import Options
+from nmcompile.frontends.layout import Tensor, plain
 from nmcompile.ir import nodes
 
 
@@ -28,7 +27,7 @@ def input_layer(o: Options) -> Converter:
     elif any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in size):
         raise o.bad("batch_shape", shape, "whole numbers of at least 1")
 
-    def convert(step: Step) -> Tensor:
+    def convert(step: LayerStep) -> Tensor:
         return Tensor(step.add(nodes.Input, [], size=size), size, plain(len(size)))
 
     return convert
@@ -37,26 +36,12 @@ def input_layer(o: Options) -> Converter:
 def dense(o: Options) -> Converter:
     units, use_bias, activation = o.count("units"), o.flag("use_bias", True), o.activation()
 
-    def convert(step: Step) -> Tensor:
+    def convert(step: LayerStep) -> Tensor:
         x = step.x
         weights = step.weight("kernel", (x.shape[-1], units))
         bias = step.weight("bias", (units,)) if use_bias else None
-        suffix, rank = step.linear_suffix(activation), len(x.shape)
-        source = step.lay(x, plain(rank))
-        if rank == 1:
-            node = step.add(nodes.Dense, [source], suffix, weights=weights, bias=bias)
-            return step.activate(Tensor(node, (units,), (0,)), activation)
-        fields = {"weights": weights[None, None], "bias": bias}
-        if rank <= 3:
-            layout: Layout = (ONE, 0, 1) if rank == 2 else (0, 1, 2)
-            node = step.add(nodes.Conv2d, [step.lay(x, layout)], suffix, **fields)
-            return step.activate(step.tensor(node, layout), activation)
-        size = (1, math.prod(x.shape[:-1]), x.shape[-1])
-        rows = step.add(nodes.Reshape, [source], "rows", size=size)
-        node = step.add(nodes.Conv2d, [rows], "product", **fields)
-        shape = (*x.shape[:-1], units)
-        node = step.add(nodes.Reshape, [node], suffix, size=shape)
-        return step.activate(Tensor(node, shape, plain(rank)), activation)
+        y = step.product(x, weights, bias, step.linear_suffix(activation))
+        return step.activate(y, activation)
 
     return convert
 

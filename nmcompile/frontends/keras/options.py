@@ -42,7 +42,7 @@ class Options:
     def __init__(self, layer: Layer, where: str, *, final: bool) -> None:
         self.layer, self.final = layer, final
         self.obstacles: list[Obstacle] = []
-        self._where = where
+        self.where = where
         self._read: set[str] = set()
 
     def problem(self, why: str, remedy: str) -> None:
@@ -52,7 +52,7 @@ class Options:
     def bad(self, key: str, value: object, expected: str) -> ModelError:
         """An error for an option that no Keras would write."""
         return ModelError(
-            f"{self._where}: layer {self.layer.name!r}: {key} is {str(value)[:60]!r}, "
+            f"{self.where}: layer {self.layer.name!r}: {key} is {str(value)[:60]!r}, "
             f"expected {expected}; save the model again"
         )
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nmcompile.frontends.keras.builder import Converter, Parser, Refused, Step, Tensor
+from nmcompile.frontends.keras.builder import Converter, LayerStep, Parser
 from nmcompile.frontends.keras.graph import Graph
 from nmcompile.frontends.keras.layers import dense, dropped, input_layer
 from nmcompile.frontends.keras.options import Options
 from nmcompile.frontends.keras.spiking import neuron, noise, rounded
+from nmcompile.frontends.layout import Refused, Tensor
 
 #: Neurons that a spiking activation can hold, and whether they leak.
 _NEURONS = {"ChipIF": False, "ChipLIF": True, "SoftLIF": True}
@@ -31,7 +32,7 @@ def one_step(o: Options) -> Converter:
     if not isinstance(shape, list | tuple) or len(shape) < 3:
         raise o.bad("batch_shape", shape, "(samples, steps, …), for the model has a time axis")
     config = {**o.layer.config, "batch_shape": [shape[0], *shape[2:]]}
-    return input_layer(Options(replace(o.layer, config=config), "", final=o.final))
+    return input_layer(Options(replace(o.layer, config=config), o.where, final=o.final))
 
 
 def spiking_activation(o: Options) -> Converter:
@@ -42,7 +43,7 @@ def spiking_activation(o: Options) -> Converter:
     config = held.get("config") if isinstance(held, Mapping) else None
     if kind not in _NEURONS or not isinstance(config, Mapping):
         raise o.bad("neuron", held, "a ChipIF, ChipLIF or SoftLIF")
-    inner = Options(replace(o.layer, kind=kind, config=config), "", final=o.final)
+    inner = Options(replace(o.layer, kind=kind, config=config), o.where, final=o.final)
     found = neuron(leaky=_NEURONS[kind])(inner)
     o.obstacles.extend(inner.obstacles)
     return found
@@ -55,7 +56,7 @@ def mean_over_time(o: Options) -> Converter:
     if o.get("keepdims"):
         o.problem("it keeps the time axis", "use keepdims=False")
 
-    def convert(step: Step) -> Tensor:
+    def convert(step: LayerStep) -> Tensor:
         if len(step.x.shape) != 1:
             raise Refused("it averages over more than time", "flatten each step before it")
         return step.x

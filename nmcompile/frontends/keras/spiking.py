@@ -16,10 +16,11 @@ from nmcompile.chip.arithmetic import (
     mantissa_span,
     mantissa_step,
 )
-from nmcompile.frontends.keras.builder import Converter, Parser, Refused, Step, Tensor
+from nmcompile.frontends.keras.builder import Converter, LayerStep, Parser
 from nmcompile.frontends.keras.model import Layer, Model
 from nmcompile.frontends.keras.options import Options
 from nmcompile.frontends.keras.weights import WeightStore
+from nmcompile.frontends.layout import Refused, Tensor
 from nmcompile.ir import nodes
 from nmcompile.ir.nodes import FloatArray
 
@@ -86,7 +87,7 @@ def neuron(*, leaky: bool) -> Parser:
             raise o.bad("max_rate", max_rate, f"other numbers, for {error}") from None
         leak = 0.0 if tau_rc is None else 1 - exp(-dt / tau_rc)
 
-        def convert(step: Step) -> Tensor:
+        def convert(step: LayerStep) -> Tensor:
             source = step.x.node
             if (gain, bias) != (1.0, 0.0):
                 fields = {
@@ -183,7 +184,7 @@ def encoder(o: Options) -> Converter:
     filters = o.count("filters") if mode == "learnt" else 0
     o.get("filters")
 
-    def convert(step: Step) -> Tensor:
+    def convert(step: LayerStep) -> Tensor:
         source, layout = step.image(step.x, 2, channels_first=False)
         channels = step.builder.shapes[source][-1]
         bias, groups = None, channels

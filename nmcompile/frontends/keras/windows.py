@@ -7,17 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from nmcompile.frontends.keras.builder import ONE, Converter, Parser, Refused, Step, Tensor
+from nmcompile.frontends.keras.builder import Converter, LayerStep, Parser
 from nmcompile.frontends.keras.options import Options
+from nmcompile.frontends.layout import Refused, Tensor
+from nmcompile.frontends.step import same_padding
 from nmcompile.ir import nodes
 from nmcompile.ir.nodes import Padding2d, Pair
-
-
-def same_padding(length: int, window: int, stride: int, dilation: int) -> Pair:
-    """TensorFlow's rule for "same": as little as needed, the odd one at the end."""
-    needed = (-(-length // stride) - 1) * stride + (window - 1) * dilation + 1 - length
-    needed = max(needed, 0)
-    return needed // 2, needed - needed // 2
 
 
 class Window:
@@ -57,7 +52,7 @@ def conv(spatial: int) -> Parser:
         filters, groups = o.count("filters"), o.count("groups", 1)
         use_bias, activation = o.flag("use_bias", True), o.activation()
 
-        def convert(step: Step) -> Tensor:
+        def convert(step: LayerStep) -> Tensor:
             source, layout = step.image(step.x, spatial, window.channels_first)
             rows, cols, channels = step.builder.shapes[source]
             if channels % groups or filters % groups:
@@ -92,7 +87,7 @@ def depthwise(spatial: int, *, separable: bool) -> Parser:
         if not separable:
             o.get("filters")
 
-        def convert(step: Step) -> Tensor:
+        def convert(step: LayerStep) -> Tensor:
             source, layout = step.image(step.x, spatial, window.channels_first)
             rows, cols, channels = step.builder.shapes[source]
             size, deep = window.size[-spatial:], channels * multiplier
@@ -120,7 +115,7 @@ def average_pool(spatial: int) -> Parser:
     def parse(o: Options) -> Converter:
         window = Window(o, spatial, "pool_size", pool=True)
 
-        def convert(step: Step) -> Tensor:
+        def convert(step: LayerStep) -> Tensor:
             source, layout = step.image(step.x, spatial, window.channels_first)
             rows, cols, _ = step.builder.shapes[source]
             node = step.add(
@@ -138,11 +133,9 @@ def global_average_pool(spatial: int) -> Parser:
     def parse(o: Options) -> Converter:
         channels_first, keep = o.channels_first(), o.flag("keepdims", False)
 
-        def convert(step: Step) -> Tensor:
-            source, layout = step.image(step.x, spatial, channels_first)
-            size = step.builder.shapes[source][:2]
-            node = step.add(nodes.AvgPool2d, [source], size=size, stride=size)
-            return step.tensor(node, layout if keep else (ONE, ONE, 0))
+        def convert(step: LayerStep) -> Tensor:
+            _, layout = step.image(step.x, spatial, channels_first)
+            return step.mean(step.x, layout[-1 - spatial : -1], keep=keep)
 
         return convert
 
@@ -158,7 +151,7 @@ def border(spatial: int, key: str, sign: int) -> Parser:
         pairs = [_pair(o, key, given)] if spatial == 1 else _pairs(o, key, given)
         (top, bottom), (left, right) = [(0, 0), *pairs][-2:]
 
-        def convert(step: Step) -> Tensor:
+        def convert(step: LayerStep) -> Tensor:
             source, layout = step.image(step.x, spatial, channels_first)
             padding = ((sign * top, sign * bottom), (sign * left, sign * right))
             return step.tensor(step.add(nodes.Pad2d, [source], padding=padding), layout)

@@ -1,0 +1,51 @@
+"""What all front ends share in reading files: the size guard, and damage told in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nmcompile.errors import ModelError
+
+#: What Python and the libraries below raise on malformed contents.
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,  # RecursionError, too
+    TypeError,
+    ValueError,  # UnicodeDecodeError and JSONDecodeError, too
+)
+
+
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """The content of a model file.
+
+    Raises
+    ------
+    ModelError
+        No such file, an empty one, or one larger than `max_bytes`.
+    """
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise ModelError(
+                f"{path}: the file has {size} bytes, more than the limit of {max_bytes}; "
+                "raise max_bytes if you trust it"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ModelError(f"{path}: the model cannot be read: {reason.lower()}") from error
+    except ValueError as error:
+        raise ModelError(f"{str(path)!r} is not a file name: {error}") from error
+    if not data:
+        raise ModelError(f"{path}: the file is empty; save the model again")
+    return data
+
+
+def short(error: BaseException) -> str:
+    """An error of a library in a few words."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}"
