@@ -51,7 +51,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         ),
         _RECURRENT,
     ),
-    **dict.fromkeys(_words("TimeDistributed Wrapper SpectralNormalization"), _CUSTOM_LOOP),
+    **dict.fromkeys(_words("Wrapper SpectralNormalization"), _CUSTOM_LOOP),
     **dict.fromkeys(
         _words(
             "LayerNormalization GroupNormalization UnitNormalization RMSNormalization "
