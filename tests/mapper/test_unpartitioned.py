@@ -40,7 +40,9 @@ def assert_fires_alike(
 
 
 @pytest.mark.parametrize("hardware", CORES, ids=["whole", "30 cx", "700 words", "60 axons"])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(k, marks=pytest.mark.slow) for k in range(4, 8))]
+)
 def test_random_networks(seed: int, hardware: HardwareModel) -> None:
     stages = Stages.of(random_network(seed))
     assert_fires_alike(stages.discrete, hardware, stages.x[:2])
