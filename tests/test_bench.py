@@ -56,6 +56,17 @@ def test_the_ablation_says_what_an_option_is_worth(
     assert 4000 < found[f"{label}, as built: spikes on chip"] < 10000
 
 
+def test_quantities_of_an_ablation_stand_side_by_side() -> None:
+    figures = [
+        {"name": "A, 8 steps, as built: lost", "value": 0.5, "unit": "points"},
+        {"name": "A, 8 steps, as built: error", "value": 0.25, "unit": ""},
+        {"name": "A, 8 steps, slow: lost", "value": 1.5, "unit": "points"},
+    ]
+    header, rows = page.side_by_side(figures)
+    assert header == ("what", "lost, points", "error")
+    assert rows == [("A, 8 steps, as built", "0.5", "0.25"), ("A, 8 steps, slow", "1.5", "-")]
+
+
 @pytest.mark.parametrize("kind", ["stored", "shared"])
 def test_whole_chips_pass_the_checks_of_the_chip(kind: str) -> None:
     hardware = load_hardware("loihi1")

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tools.bench.record import FOLDER, HEADER, ROOT, row
+from tools.bench.record import FOLDER, HEADER, ROOT, Row, row
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 LIBRARIES = ("numpy", "numba")
@@ -129,12 +129,29 @@ def processor() -> str:
 def section(subject: str, figures: list[dict[str, Any]]) -> str:
     """A subject's part of the page; columns that hold nothing are left out."""
     title, command, words = SUBJECTS[subject]
-    rows = [HEADER, *(row(figure) for figure in figures)]
-    shown = [k for k in range(len(HEADER)) if any(cells[k] != "-" for cells in rows[1:])]
-    lines = ["| " + " | ".join(cells[k] for k in shown) + " |" for cells in rows]
-    align = "| " + " | ".join("---:" if HEADER[k] in NUMBERS else "---" for k in shown) + " |"
+    if subject == "ablation":
+        header, rows = side_by_side(figures)
+        numbers = header[1:]
+    else:
+        header, rows = HEADER, [row(figure) for figure in figures]
+        numbers = NUMBERS
+    shown = [k for k in range(len(header)) if any(cells[k] != "-" for cells in rows)]
+    lines = ["| " + " | ".join(cells[k] for k in shown) + " |" for cells in (header, *rows)]
+    align = "| " + " | ".join("---:" if header[k] in numbers else "---" for k in shown) + " |"
     table = "\n".join([lines[0], align, *lines[1:]])
     return f"## {title}\n\n    {command}\n\n{words}\n\n{table}\n"
+
+
+def side_by_side(figures: list[dict[str, Any]]) -> tuple[Row, list[Row]]:
+    """Figures called "WHAT: QUANTITY", with a row for each WHAT and a column for each QUANTITY."""
+    found: dict[str, dict[str, str]] = {}
+    for figure in figures:
+        what, _, quantity = str(figure["name"]).rpartition(": ")
+        unit = f", {figure['unit']}" if figure["unit"] else ""
+        found.setdefault(what, {})[quantity + unit] = f"{figure['value']:.4g}"
+    columns = list(dict.fromkeys(name for cells in found.values() for name in cells))
+    rows = [(what, *(cells.get(name, "-") for name in columns)) for what, cells in found.items()]
+    return ("what", *columns), rows
 
 
 NUMBERS = ("ours", "its figure", "ratio")
