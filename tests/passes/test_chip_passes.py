@@ -240,7 +240,7 @@ def test_a_read_out_on_the_chip_counts_its_bias_once() -> None:
 
 
 def test_a_read_out_that_is_hardly_meant_is_warned_about() -> None:
-    x = np.random.default_rng(0).random((8, 10, 10, 1), dtype=np.float32)
+    x = np.random.default_rng(0).random((24, 10, 10, 1), dtype=np.float32)
     for option, words in (
         ({"window": 0.001}, "counts spikes in the last 1 of 32 steps only"),
         ({"read_synapse": 30.0}, "is in seconds and much longer than a sample, 0.032 s"),
