@@ -43,6 +43,7 @@ class ScaleRates(NetworkPass):
 
     def run(self, value: Network) -> Network:
         neurons = [node for node in value if isinstance(node, Spiking) and not node.own]
+        self._warn_of_own_neurons(value)
         kept = evaluate(value, self.calibration, keep=[node.name for node in neurons])
         changes: dict[str, tuple[Node, ...]] = {}
         for node in neurons:
@@ -71,6 +72,28 @@ class ScaleRates(NetworkPass):
                 largest = 2 * float(np.abs(scores).max()) or 1.0
                 changes[last.name] = (replace(last, largest=largest),)
         return value.edit(changes)
+
+    def _warn_of_own_neurons(self, network: Network) -> None:
+        """Say which options change nothing, as all neurons are those of the model."""
+        spiking = [node for node in network if isinstance(node, Spiking)]
+        on_chip = [node for node in spiking if network.place[node.name] == "chip"]
+        if not on_chip or not all(node.own for node in on_chip):
+            return
+        usual, given = BuildOptions(), self.options
+        changed = [name for name, each in given.neuron if each != getattr(usual.neuron, name)]
+        changed += [
+            name
+            for name in ("threshold_gain", "threshold_factors", "equalise")
+            if getattr(given, name) != getattr(usual, name)
+        ]
+        if changed:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+            warnings.warn(
+                f"{flags}: no effect, for all neurons on the chip are the model's own and stay as "
+                "they were trained",
+                NmcompileWarning,
+                stacklevel=3,
+            )
 
     def _scaled(self, network: Network, node: Spiking, largest: float, names: set[str]) -> Spiking:
         neuron = self.options.neuron_for(layer_options(self.options.layers, names))

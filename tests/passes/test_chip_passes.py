@@ -250,6 +250,19 @@ def test_a_read_out_that_is_hardly_meant_is_warned_about() -> None:
         assert made.read_out.describe() != "counts of fc"
 
 
+def test_options_that_change_nothing_for_own_neurons_are_named() -> None:
+    network = small_cnn()
+    own = {
+        node.name: (nodes.Spiking(name=node.name, inputs=node.inputs, own=True, amplitude=0.01),)
+        for node in network
+        if isinstance(node, nodes.ReLU) and node.name != "enc"
+    }
+    x = np.random.default_rng(0).random((24, 10, 10, 1), dtype=np.float32)
+    options = checked_options(neuron={"max_rate": 300.0}, equalise=1.0)
+    with pytest.warns(NmcompileWarning, match="--max-rate, --equalise: no effect"):
+        compile_network(network.edit(own), parse_target(None), options, x)
+
+
 def test_layers_trained_for_different_steps_are_refused() -> None:
     network = small_cnn()
     own = {
