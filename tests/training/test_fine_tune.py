@@ -94,7 +94,6 @@ def test_fine_tuning_makes_the_chip_more_accurate(own: bool) -> None:
         {"neuron": {"synapse": 0.002}},
         {"neuron": {"tau_rc": 0.02}},
         {"gain": "none"},
-        {"equalise": 0.5},
     ],
     ids=str,
 )
@@ -108,6 +107,13 @@ def test_the_twin_gives_the_scores_of_the_chip(options: dict[str, Any]) -> None:
     assert np.corrcoef(scores.ravel(), chip.ravel())[0, 1] > 0.93
     assert np.median(np.abs(scores - chip)) < 0.35 * np.median(np.abs(exact - chip))
     assert np.allclose(numbers(keras.ops.softmax(exact)), numbers(model(x)), rtol=1e-3, atol=1e-5)
+
+
+def test_equalising_has_no_part_in_training() -> None:
+    model, x = trained(), blobs(64, 1)[0]
+    plain, equalised = (trainable_twin(model, x, steps=STEPS, equalise=e) for e in (0.0, 0.5))
+    for one, other in zip(plain.weights, equalised.weights, strict=True):
+        assert np.array_equal(numbers(one), numbers(other))
 
 
 def test_equal_seeds_give_equal_weights_and_labels_are_optional() -> None:
