@@ -64,16 +64,25 @@ def _run(network: Network, x: FloatArray, hold: int) -> FloatArray:
 
 
 class _Neurons:
-    """Voltages of spiking neurons with a hard reset."""
+    """Currents and voltages of spiking neurons with a hard reset.
+
+    A current follows its input, so that a constant one is reached: as on the chip, a synapse
+    spreads what arrives over time and leaves its sum as it is.
+    """
 
     def __init__(self, node: Spiking, like: FloatArray) -> None:
         self._node = node
+        self._current = np.zeros(like.shape, np.float32)
         self._voltage = np.zeros(like.shape, np.float32)
         self._resting: NDArray[np.int32] = np.zeros(like.shape, np.int32)
 
     def step(self, drive: FloatArray) -> FloatArray:
         """What the spikes of one step stand for."""
         node = self._node
+        if node.synapse_s:
+            forgotten = np.float32(-np.expm1(-node.dt_s / node.synapse_s))
+            drive = self._current * (1 - forgotten) + drive * forgotten
+            self._current = drive
         voltage = self._voltage * np.float32(1 - node.leak) + drive
         voltage[self._resting > 0] = 0
         fired = voltage > node.threshold
