@@ -50,7 +50,9 @@ class _Conversion:
         if self.obstacles:
             raise UnsupportedError(self.file.where, self.obstacles)
         self._outputs()
-        return Network.build(self.builder.nodes.values(), name=name, dt_s=self.context.dt_s or 1e-3)
+        return Network.build(
+            self.builder.nodes.values(), name=name, dt_s=self.context.step_s or 1e-3
+        )
 
     def _order(self) -> list[str]:
         """Nodes after those that they read; those on a cycle are refused, and left out."""

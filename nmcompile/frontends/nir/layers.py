@@ -46,11 +46,12 @@ def conv(spatial: int) -> Converter:
         kernel = weights.transpose(*range(2, spatial + 2), 1, 0)
         kernel = kernel.reshape(*(1,) * (2 - spatial), *kernel.shape)
         stride, dilation = _pair(step, "stride", spatial), _pair(step, "dilation", spatial)
+        bias = p.bias(weights.shape[0])
         source, layout = step.image(step.x, spatial, channels_first=True)
         rows, cols, _ = step.builder.shapes[source]
         node = step.add(
             nodes.Conv2d, [source], weights=np.ascontiguousarray(kernel), groups=groups,
-            bias=p.bias(weights.shape[0]), stride=stride, dilation=dilation,
+            bias=bias if bias.any() else None, stride=stride, dilation=dilation,
             padding=_padding(step, spatial, (rows, cols), kernel.shape[:2], stride, dilation),
         )  # fmt: skip
         return step.tensor(node, layout)

@@ -13,9 +13,11 @@ from nmcompile.frontends.nir.step import NirStep
 from nmcompile.ir import nodes
 
 #: Share of a step, as a time constant, in which a voltage forgets everything.
-AT_ONCE = 1e-2
+AT_ONCE = 2**-7
 #: Relative difference up to which numbers that tools compute in single precision are equal.
 EQUAL = 1e-5
+#: Relative error of a factor that was rounded on its way through a file.
+ROUNDING = 1e-12
 
 Numbers = NDArray[np.float64]
 
@@ -83,7 +85,7 @@ def _fire(
 
 def threshold(step: NirStep) -> Tensor:
     """A step function: neurons that forget all else than the input of the step."""
-    dt_s = step.context.dt_s or DIALECTS.get(step.context.dialect or "") or 1e-3
+    dt_s = step.context.step_s or 1e-3
     limit = step.per_value("threshold", step.x)
     if np.any(limit <= 0):
         raise Refused("its threshold is not positive, so it fires without input", "use one above 0")
@@ -125,7 +127,7 @@ def rules(step: NirStep) -> tuple[str, float]:
             "the file does not say which tool's rules its neurons follow",
             f"name them with --dialect: {', '.join(DIALECTS)}",
         )
-    dt_s = step.context.dt_s or DIALECTS[dialect]
+    dt_s = step.context.step_s
     if dt_s is None:
         raise Refused(
             "the file does not say how long a time step is", "give it in seconds with --dt"
@@ -148,6 +150,7 @@ def _add(
     x = step.x
     if np.any(gain == 0):
         raise Refused("the factor on its input is 0, so it does nothing", "leave it out")
+    gain = np.where(np.abs(gain - 1) < ROUNDING, 1.0, gain)
     limit = threshold / gain
     factor, offset = np.ones(()), np.asarray(shift / gain)
     if np.any(gain < 0) or not _same(limit):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.frontends.layout import Refused, Tensor
+from nmcompile.frontends.nir.dialects import DIALECTS
 from nmcompile.frontends.nir.parameters import Parameters
 from nmcompile.frontends.step import Step
 
@@ -27,6 +28,11 @@ class Context:
     dialect: str | None
     dt_s: float | None
     notes: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def step_s(self) -> float | None:
+        """Length of a time step in seconds, given or the dialect's own."""
+        return self.dt_s or (DIALECTS[self.dialect] if self.dialect else None)
 
     def note(self, text: str) -> None:
         """Remember an assumption."""
