@@ -19,14 +19,20 @@ from nmcompile.frontends.source import AssumptionWarning, Source
 
 
 def holds_nir(path: Path, max_bytes: int) -> bool:
-    """Whether a file looks like NIR; one that cannot be read does not."""
+    """Whether a file looks like NIR; one that is not there, or no HDF5, does not.
+
+    Raises
+    ------
+    ModelError
+        HDF5 that is cut short, damaged, or larger than `max_bytes`.
+    """
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 return False
-        with open_hdf5(read_file(path, max_bytes), str(path), HDF5) as held:
+        with open_hdf5(read_file(path, max_bytes), str(path), "HDF5 weights") as held:
             return "node" in held and "model_config" not in held.attrs
-    except (ModelError, *MALFORMED):
+    except MALFORMED:
         return False
 
 

@@ -48,7 +48,10 @@ class NirStep(Step):
     final: bool
 
     def per_value(self, key: str, x: Tensor) -> NDArray[np.float64]:
-        """Numbers for each value of a tensor, of one number, its shape, or one per channel."""
+        """Numbers for each value of a tensor, of one number, its shape, or one per channel.
+
+        Axes along which they are all equal have length 1 in the result; one number has no axes.
+        """
         values = self.parameters.numbers(key)
         if values.size == 1:
             return values.reshape(())
@@ -61,7 +64,11 @@ class NirStep(Step):
                 f"its {key} of shape {values.shape} does not fit its input of shape {x.shape}",
                 "give one number, one per channel, or one per value",
             )
-        return values
+        for axis in range(values.ndim):
+            first = values.take([0], axis)
+            if np.array_equal(np.broadcast_to(first, values.shape), values):
+                values = first
+        return values.reshape(()) if values.size == 1 else values
 
 
 #: Adds the nodes of one NIR node.
