@@ -55,7 +55,9 @@ def load(
     if isinstance(source, str | Path) and nir.holds_nir(Path(source), max_bytes):
         return nir.load_file(Path(source), max_bytes, dialect, dt)
     if dialect is not None:
-        raise UsageError(f"--dialect {dialect}: only NIR files have dialects; leave it out")
+        raise UsageError(
+            f"--dialect {dialect}: only NIR files have dialects, and {source} is none; leave it out"
+        )
     if isinstance(source, str | Path):
         front_end = onnx if _holds_onnx(Path(source)) else keras
         return front_end.load_file(Path(source), max_bytes)
