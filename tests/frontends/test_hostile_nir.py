@@ -147,6 +147,7 @@ def test_cut_files_are_refused(tmp_path: Path) -> None:
         assert not survives(path)
 
 
+@pytest.mark.filterwarnings("ignore::nmcompile.frontends.source.AssumptionWarning")
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -7,13 +7,14 @@ each dialect says by how much a neuron forgets in a step, and with what factor i
     v = (1 - leak) * v + gain * (u + shift);   a spike and v = 0 where v > threshold
 
 - `nir`: the equations of the specification, solved over a step in which the input stays constant;
-  of CubaLIF, the current first (https://neuroir.org/docs/primitives.html).
-- `snntorch`: ``snntorch.import_from_nir`` (snnTorch 1.0): beta = 1 - dt / tau with dt = 1e-4,
-  and a reset to zero in the step of the spike
-  (https://snntorch.readthedocs.io/en/latest/snntorch.import_nir.html).
-- `norse`: ``norse.torch.from_nir`` (Norse 1.1): an Euler step of LIFBoxCell, and IAFCell, which
-  adds its input whatever dt is, dt = 1e-3
-  (https://norse.github.io/norse/generated/norse.torch.functional.lif_box.html).
+  of CubaLIF, the current first
+  (https://github.com/neuromorphs/NIR/blob/main/nir/ir/neuron.py).
+- `snntorch`: ``snntorch.import_from_nir`` (1.0.0): beta = 1 - dt / tau with dt = 1e-4, and a reset
+  to zero in the step of the spike
+  (https://github.com/jeshraghian/snntorch/blob/master/snntorch/import_nir.py).
+- `norse`: ``norse.torch.from_nir`` (1.1.0): an Euler step of LIFBoxCell with dt = 1e-3, which starts
+  at v_leak, and IAFCell, which adds its input whatever dt is
+  (https://github.com/norse/norse/blob/main/norse/torch/functional/lif_box.py and iaf.py beside it).
 
 The neurons of the others cannot be the chip's, which a spike sets to zero; `REFUSED` says why.
 """
@@ -34,15 +35,16 @@ DIALECTS: dict[str, float | None] = {
 }  # fmt: skip
 _SOFT = "train with a reset to zero, and write the file from a tool that says so (--dialect nir)"
 #: Dialect -> why its neurons are refused, and what to do.
-#: sinabs: https://sinabs.readthedocs.io/en/main/how_tos/synops_loss_ann.html, `sinabs.layers.LIF`;
-#: rockpool: https://rockpool.ai/reference/_autosummary/nn.modules.LIFTorch.html;
-#: spyx: https://spyx.readthedocs.io, `spyx.nn.LIF`;
-#: lava: https://github.com/lava-nc/lava-dl, lava/lib/dl/netx/nir_lava.py.
+#: sinabs (3.1.3): https://github.com/synsense/sinabs, sinabs/nir.py and sinabs/activation;
+#: rockpool: https://github.com/synsense/rockpool, rockpool/nn/modules/torch/lif_torch.py;
+#: spyx (1.0.0): https://github.com/kmheckel/spyx, spyx/nn.py;
+#: lava: https://github.com/lava-nc/lava-dl, src/lava/lib/dl/netx/nir_lava.py.
 REFUSED: dict[str, tuple[str, str]] = {
     "sinabs": (
         "a neuron of Sinabs fires several times in a step and subtracts its threshold, and the "
         "file cannot say otherwise",
-        "train with SingleSpike and MembraneReset, and read the file with --dialect nir",
+        "train with SingleSpike, MembraneReset and norm_input, and read the file with "
+        "--dialect nir --dt 1",
     ),
     "rockpool": ("a neuron of Rockpool subtracts its threshold for each of its spikes", _SOFT),
     "spyx": ("a neuron of Spyx subtracts its threshold in the step after a spike", _SOFT),

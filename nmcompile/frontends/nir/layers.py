@@ -29,7 +29,7 @@ def _product(step: NirStep, *, biased: bool) -> Tensor:
             f"its weight of shape {weights.shape} does not fit an input of shape {step.x.shape}"
         )
     bias = step.parameters.bias(weights.shape[0]) if biased else None
-    return step.product(step.x, np.ascontiguousarray(weights.T), bias)
+    return step.product(step.x, weights.T, bias)
 
 
 def scale(step: NirStep) -> Tensor:
@@ -80,9 +80,6 @@ def flatten(step: NirStep) -> Tensor:
     x, p = step.x, step.parameters
     rank = len(x.shape)
     first, last = (int(p.numbers(key).reshape(-1)[0]) for key in ("start_dim", "end_dim"))
-    if "input_type" in p:
-        # Tools that keep the samples' axis in the type count it in start_dim, too.
-        first = min(first, rank - 1) if rank == 1 else first
     if not -rank <= first < rank or not -rank <= last < rank or first % rank > last % rank:
         raise Refused(
             f"it flattens axes {first} to {last} of a sample of {rank} axes",
