@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nmcompile.errors import ModelError
 from nmcompile.frontends.heaps import damaged_heap
 from nmcompile.frontends.reading import MALFORMED, short
 
 if TYPE_CHECKING:
     import h5py
+
+#: How a text of any length is stored: its length, and where in a heap it lies.
+VLEN = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
 
 
 @contextmanager
@@ -91,3 +96,26 @@ def follow_dataset(parent: object, path: str, where: str, what: str) -> h5py.Dat
             f"{where}: {path!r} in the {what} points outside the file; save the model again"
         )
     return found
+
+
+def texts_fit(array: h5py.Dataset, data: bytes) -> bool:
+    """Whether texts of any length claim lengths that the file can hold.
+
+    The library takes memory for the length that a text claims before it looks for the text (HDF5
+    1.14, `H5T_vlen`). Each is 16 bytes, the length first, in one piece as h5py writes them.
+
+    Parameters
+    ----------
+    array : of texts
+    data : the whole file
+    """
+    import h5py
+
+    kind = h5py.check_string_dtype(array.dtype)
+    if kind is None or kind.length is not None or not array.size:
+        return True
+    start = array.id.get_offset()
+    if start is None or start + VLEN.itemsize * array.size > len(data):
+        return False
+    claimed = np.frombuffer(data, VLEN, array.size, start)["length"]
+    return bool(claimed.max() <= len(data))

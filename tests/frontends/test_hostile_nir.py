@@ -108,6 +108,17 @@ def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
     refused(path, "more than the limit", max_bytes=100)
 
 
+def test_a_text_that_claims_more_than_the_file_holds_is_not_read(tmp_path: Path) -> None:
+    with h5py.File(MODEL) as file:
+        place = file["node/type"].id.get_offset()
+        edges = file["node/edges"].id.get_offset()
+    data = MODEL.read_bytes()
+    for start, words in ((place, "type of the file"), (edges, "connections")):
+        path = tmp_path / "net.nir"
+        path.write_bytes(data[:start] + b"\xff\xff\xff\x7f" + data[start + 4 :])
+        refused(path, words, "texts are damaged")
+
+
 def test_a_graph_that_holds_itself_ends(tmp_path: Path) -> None:
     def nested(file: h5py.File) -> None:
         file["node/nodes/0/nodes"] = file["node/nodes"]

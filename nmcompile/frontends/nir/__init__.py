@@ -50,7 +50,7 @@ def load_file(path: Path, max_bytes: int, dialect: str | None, dt: float | None)
         raise UsageError(f"--dt {dt:g}: give the length of a time step in seconds, above 0")
     data = read_file(path, max_bytes)
     where = str(path)
-    file = NirFile(where, Budget(where, max_bytes))
+    file = NirFile(where, data, Budget(where, max_bytes))
     try:
         with open_hdf5(data, where, HDF5) as held:
             graph = file.graph(held)

@@ -12,7 +12,7 @@ each dialect says by how much a neuron forgets in a step, and with what factor i
 - `snntorch`: ``snntorch.import_from_nir`` (1.0.0): beta = 1 - dt / tau with dt = 1e-4, and a reset
   to zero in the step of the spike
   (https://github.com/jeshraghian/snntorch/blob/master/snntorch/import_nir.py).
-- `norse`: ``norse.torch.from_nir`` (1.1.0): an Euler step of LIFBoxCell with dt = 1e-3, which starts
+- `norse`: ``norse.torch.from_nir`` (1.1.0): an Euler step of LIFBoxCell, dt = 1e-3, which starts
   at v_leak, and IAFCell, which adds its input whatever dt is
   (https://github.com/norse/norse/blob/main/norse/torch/functional/lif_box.py and iaf.py beside it).
 

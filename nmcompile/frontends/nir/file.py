@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nmcompile.errors import ModelError
 from nmcompile.frontends.budget import Budget
-from nmcompile.frontends.hdf5 import follow_dataset, follow_group
+from nmcompile.frontends.hdf5 import follow_dataset, follow_group, texts_fit
 
 if TYPE_CHECKING:
     import h5py
@@ -71,10 +71,12 @@ class NirFile:
     Attributes
     ----------
     where : the file, for messages
+    data : the whole file
     budget : bytes that may still be read
     """
 
     where: str
+    data: bytes
     budget: Budget
 
     def graph(self, file: h5py.File) -> NirGraph:
@@ -146,6 +148,7 @@ class NirFile:
             raise ModelError(f"{self.where}: {place} are no pairs of names; write the file again")
         if len(array) > MAX_EDGES:
             raise ModelError(f"{self.where}: {place} are more than {MAX_EDGES}")
+        self._check_texts(array, place)
         pairs: dict[tuple[str, str], None] = {}
         for k in range(len(array)):  # One at a time, for texts may be long and the same.
             row = array[k]
@@ -161,6 +164,10 @@ class NirFile:
             key: self.value(held, key, "the metadata")
             for key in ("dialect", "dt", "samples") if key in held
         }  # fmt: skip
+
+    def _check_texts(self, array: h5py.Dataset, place: str) -> None:
+        if not texts_fit(array, self.data):
+            raise ModelError(f"{self.where}: {place}: its texts are damaged; write the file again")
 
     def text(self, group: h5py.Group, key: str, place: str) -> str:
         """A short text."""
@@ -181,7 +188,8 @@ class NirFile:
             raise ModelError(f"{self.where}: {place} has no {key}; write the file again")
         array = follow_dataset(group, key, self.where, HDF5)
         if array.dtype.kind in "OS" and array.shape == ():
-            self.budget.take(min(array.dtype.itemsize, 2**62), place)
+            self._check_texts(array, f"{key} of {place}")
+            self.budget.take(array.dtype.itemsize, place)
             return _decoded(array[()])
         if array.dtype.kind not in "fiub" or len(array.shape) > MAX_RANK:
             raise ModelError(
