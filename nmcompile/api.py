@@ -83,6 +83,11 @@ def build(
             importlib.import_module("nmcompile.nengo")
         model, sha256 = read_object(model)
     if is_nengo(model):
+        if dialect is not None:
+            raise UsageError(
+                f"--dialect {dialect}: only NIR files have dialects, and this is a Nengo network; "
+                "leave it out"
+            )
         if dump_ir is not None:
             raise UsageError(
                 "--dump-ir writes the value after each pass, and a Nengo network is built by none; "

@@ -99,6 +99,52 @@ def test_convolutions_of_one_axis_make_the_round_trip(tmp_path: Path) -> None:
     same(first, load(tmp_path / "out.nir").network)
 
 
+def test_sums_are_connections_into_one_node(tmp_path: Path) -> None:
+    weight = np.random.default_rng(5).normal(size=(4, 4)).astype(np.float32)
+    graph = chain(node("Linear", weight=weight), lif(4))
+    graph["edges"].append(("input", "b"))
+    first = network(write(tmp_path / "net.nir", graph), dialect="nir", dt=0.001)
+    write_nir(first, tmp_path / "out.nir")
+    same(first, load(tmp_path / "out.nir").network)
+
+
+@pytest.mark.parametrize(
+    ("middle", "words"),
+    [
+        (
+            nodes.Conv2d(
+                name="odd", inputs=("in",), weights=np.ones((3, 3, 2, 2), "f4"),
+                padding=((0, 1), (0, 1)),
+            ),
+            "not the same on both sides",
+        ),
+        (
+            nodes.AvgPool2d(
+                name="odd", inputs=("in",), size=(2, 2), stride=(2, 2), padding=((0, 0), (0, 1))
+            ),
+            "leaves its padding out",
+        ),
+        (nodes.Pad2d(name="odd", inputs=("in",), padding=((1, 1), (0, 0))), "no padding by itself"),
+        (nodes.Reshape(name="odd", inputs=("in",), size=(5, 4, 2)), "makes shape"),
+        (nodes.Spiking(name="odd", inputs=("in",)), "take a ReLU's place"),
+        (nodes.Spiking(name="odd", inputs=("in",), own=True, refractory_s=0.01), "refractory"),
+        (nodes.Spiking(name="odd", inputs=("in",), own=True, synapse_s=0.01), "without leak"),
+    ],
+)  # fmt: skip
+def test_what_nir_cannot_say_exactly_is_refused(
+    middle: nodes.Node, words: str, tmp_path: Path
+) -> None:
+    found = Network.build(
+        [
+            nodes.Input(name="in", size=(4, 5, 2)),
+            middle,
+            nodes.Output(name="output", inputs=("odd",)),
+        ]
+    )
+    with pytest.raises(UnsupportedError, match=words):
+        write_nir(found, tmp_path / "net.nir")
+
+
 def test_weights_behind_a_channels_last_flatten_are_put_in_nirs_order(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     first = Network.build(
