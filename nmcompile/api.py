@@ -47,6 +47,7 @@ def build(
     target: str | None = None,
     *,
     calibrate: str | Path | FloatArray | None = None,
+    dialect: str | None = None,
     dump_ir: Path | None = None,
     watch: Watcher | None = None,
     trying: Callable[[int, int], None] | None = None,
@@ -56,10 +57,11 @@ def build(
 
     Parameters
     ----------
-    model : path of a `.keras`, `.h5` or `.onnx` file, or a Keras or ONNX model; or a Nengo network,
-        or ``FILE.py:NAME`` of one, which runs that file and needs the extra `nengo`
+    model : path of a `.keras`, `.h5`, `.onnx` or `.nir` file, or a Keras or ONNX model; or a Nengo
+        network, or ``FILE.py:NAME`` of one, which runs that file and needs the extra `nengo`
     target : ``family[:board]``; None for the smallest Loihi 1 board on which it fits
     calibrate : data file, or (samples, *input shape) array, that shows real inputs
+    dialect : tool whose rules the neurons of a NIR file follow; None for what the file says
     dump_ir : folder for the text of every stage
     watch : called after each pass
     trying : called before each trial of what would make a network fit that does not, with its
@@ -81,6 +83,11 @@ def build(
             importlib.import_module("nmcompile.nengo")
         model, sha256 = read_object(model)
     if is_nengo(model):
+        if dialect is not None:
+            raise UsageError(
+                f"--dialect {dialect}: only NIR files have dialects, and this is a Nengo network; "
+                "leave it out"
+            )
         if dump_ir is not None:
             raise UsageError(
                 "--dump-ir writes the value after each pass, and a Nengo network is built by none; "
@@ -91,7 +98,7 @@ def build(
         raise UsageError(
             "--early-exit: when a lead is safe is learnt from real inputs; give some, --calibrate"
         )
-    source = load(model)
+    source = load(model, dialect=dialect, dt=chosen.dt)
     shape = source.network.inputs[0].size
     if isinstance(calibrate, (str, Path)):
         calibrate = load_data(calibrate, shape).x

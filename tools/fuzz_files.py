@@ -39,6 +39,7 @@ SECONDS, MEMORY, MAX_BYTES = 10.0, 256 * 2**20, 32 * 2**20
 #: Findings after which there is no point in going on, and seconds between lines of progress.
 ENOUGH, PROGRESS_S = 20, 10.0
 FILES = {
+    "nir": sorted((FRONTENDS / "nir_models").glob("*.nir")),
     "onnx": sorted((FRONTENDS / "onnx_models").glob("*.onnx")),
     "keras": sorted(
         path for path in (FRONTENDS / "models").iterdir() if path.suffix in (".keras", ".h5")
@@ -53,7 +54,8 @@ def read_mutated(form: str, seed: int, path: Path) -> str:
     path.write_bytes(mutated(content(source), form, rng))
     before = peak()
     try:
-        load(path, max_bytes=MAX_BYTES)
+        dialect = source.stem.partition("_")[0] if form == "nir" else None
+        load(path, max_bytes=MAX_BYTES, dialect=dialect)
         outcome = "loaded"
     except NmcompileError as error:
         text = str(error)

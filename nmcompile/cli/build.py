@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings, numbers, source_file
+from nmcompile.cli.options import (
+    Dialect,
+    Json,
+    ModelPath,
+    TargetName,
+    layer_settings,
+    numbers,
+    source_file,
+)
 from nmcompile.cli.output import (
     cores_text,
     fit_json,
@@ -26,6 +34,7 @@ def build(
         Path | None, typer.Option(help="Data file (.npz with x) that shows real inputs.")
     ] = None,
     steps: Annotated[int, typer.Option(help="Time steps per sample.")] = 32,
+    dialect: Dialect = None,
     dt: Annotated[
         float | None,
         typer.Option(help="Length of a time step in seconds [default: the network's, 1 ms]."),
@@ -151,6 +160,7 @@ def build(
             model,
             target,
             calibrate=calibrate,
+            dialect=dialect,
             dump_ir=dump_ir,
             watch=watch,
             trying=trials(json),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nmcompile.cli.options import Json, ModelPath, TargetName, layer_settings
+from nmcompile.cli.options import Dialect, Json, ModelPath, TargetName, layer_settings
 from nmcompile.cli.output import (
     cores_text,
     count,
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 def check(
     model: ModelPath,
     target: TargetName = None,
+    dialect: Dialect = None,
+    dt: Annotated[
+        float | None, typer.Option(help="Length of a time step in seconds [default: the model's].")
+    ] = None,
     readout: Annotated[str, typer.Option(help="Where the last layer runs: host or chip.")] = "host",
     encoder: Annotated[
         str, typer.Option(help="Input encoder: auto, conv (the network's own), on, on-off.")
@@ -54,10 +58,12 @@ def check(
 
     place = parse_target(target)
     unverified = [name for name, _ in place.hardware.unverified()]
-    obstacles = [] if is_python(model) else find_obstacles(model)
+    obstacles = [] if is_python(model) else find_obstacles(model, dialect=dialect, dt=dt)
     if obstacles:
         return _list_obstacles(model, obstacles, json)
     chosen: dict[str, Any] = {
+        "dialect": dialect,
+        "dt": dt,
         "readout": readout,
         "encoder": encoder,
         "host_layers": host_layers,

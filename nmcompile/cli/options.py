@@ -23,8 +23,15 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A .keras, whole-model .h5 or .onnx file; "
+        help="A .keras, whole-model .h5, .onnx or .nir file; "
         "or FILE.py:NAME of a Nengo network, which runs it.",
+    ),
+]
+Dialect = Annotated[
+    str | None,
+    typer.Option(
+        help="Tool whose rules a NIR file's neurons follow: nir, snntorch, norse, ... "
+        "[default: what the file says]."
     ),
 ]
 

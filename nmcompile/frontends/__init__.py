@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nmcompile.errors import ModelError, Obstacle, UnsupportedError
+from nmcompile.errors import ModelError, Obstacle, UnsupportedError, UsageError
 from nmcompile.frontends.source import Source
 
 __all__ = ["Source", "check", "load"]
@@ -13,14 +13,23 @@ __all__ = ["Source", "check", "load"]
 MAX_BYTES = 2 * 1024**3
 
 
-def load(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> Source:
+def load(
+    source: str | Path | object,
+    *,
+    max_bytes: int = MAX_BYTES,
+    dialect: str | None = None,
+    dt: float | None = None,
+) -> Source:
     """Read a trained network.
 
     Parameters
     ----------
-    source : path of a `.keras`, whole-model `.h5` or `.onnx` file, or a Keras model or
+    source : path of a `.keras`, whole-model `.h5`, `.onnx` or `.nir` file, or a Keras model or
         `onnx.ModelProto` in memory
     max_bytes : refuse files that are, or unpack to, more than this
+    dialect : tool whose rules the neurons of a NIR file follow; None for what the file says
+    dt : time step in seconds of a NIR file's neurons; None for what the file or its dialect says;
+        other formats have no continuous time and leave it aside
 
     Raises
     ------
@@ -28,8 +37,10 @@ def load(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> Source:
         The model holds layers that cannot be compiled; all of them are in `obstacles`.
     ModelError
         The file cannot be read, or holds impossible values.
+    UsageError
+        An unknown dialect, or one for a format that has none.
     """
-    from nmcompile.frontends import keras, onnx
+    from nmcompile.frontends import keras, nir, onnx
 
     path, colon, _ = str(source).rpartition(":")
     if (
@@ -41,6 +52,12 @@ def load(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> Source:
         raise ModelError(f"{path}: only a Python file, FILE.py, holds networks by name")
     if isinstance(source, str | Path) and str(source).endswith(".py"):
         raise ModelError(f"{source}: name the network in it, as {source}:NAME")
+    if isinstance(source, str | Path) and nir.holds_nir(Path(source), max_bytes):
+        return nir.load_file(Path(source), max_bytes, dialect, dt)
+    if dialect is not None:
+        raise UsageError(
+            f"--dialect {dialect}: only NIR files have dialects, and {source} is none; leave it out"
+        )
     if isinstance(source, str | Path):
         front_end = onnx if _holds_onnx(Path(source)) else keras
         return front_end.load_file(Path(source), max_bytes)
@@ -50,7 +67,7 @@ def load(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> Source:
         return onnx.load_model(source, max_bytes)
     raise ModelError(
         f"cannot compile an object of type {type(source).__name__}; give the path of a .keras, "
-        ".h5 or .onnx file, or a Keras or ONNX model"
+        ".h5, .onnx or .nir file, or a Keras or ONNX model"
     )
 
 
@@ -65,8 +82,14 @@ def _holds_onnx(path: Path) -> bool:
         return False
 
 
-def check(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> list[Obstacle]:
-    """Every reason why a model cannot be compiled; empty where it can.
+def check(
+    source: str | Path | object,
+    *,
+    max_bytes: int = MAX_BYTES,
+    dialect: str | None = None,
+    dt: float | None = None,
+) -> list[Obstacle]:
+    """Every reason why a model cannot be compiled; empty where it can. Options are `load`'s.
 
     Raises
     ------
@@ -74,7 +97,7 @@ def check(source: str | Path | object, *, max_bytes: int = MAX_BYTES) -> list[Ob
         The file cannot be read, or holds impossible values.
     """
     try:
-        load(source, max_bytes=max_bytes)
+        load(source, max_bytes=max_bytes, dialect=dialect, dt=dt)
     except UnsupportedError as error:
         return list(error.obstacles)
     return []

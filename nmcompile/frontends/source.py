@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nmcompile.errors import NmcompileWarning
 from nmcompile.ir import Network
+
+
+class AssumptionWarning(NmcompileWarning):
+    """Something that a file leaves open, and how it was taken."""
 
 
 @dataclass(frozen=True)

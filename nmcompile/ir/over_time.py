@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,37 +45,63 @@ def evaluate_frames(network: Network, x: FloatArray, steps: int) -> FloatArray:
 
 def _run(network: Network, x: FloatArray, hold: int) -> FloatArray:
     """(samples, *output shape) mean output of a network with spiking neurons."""
-    neurons: dict[str, _Neurons] = {}
     total: FloatArray | None = None
-    for frame in range(x.shape[1]):
-        for _ in range(hold):
-            values: dict[str, FloatArray] = {}
-            for node in network:
-                sources = [values[name] for name in node.inputs]
-                if isinstance(node, nodes.Input):
-                    values[node.name] = x[:, frame]
-                elif isinstance(node, Spiking):
-                    state = neurons.setdefault(node.name, _Neurons(node, sources[0]))
-                    values[node.name] = state.step(sources[0])
-                else:
-                    values[node.name] = compute(node, sources)
-            output = values[network.outputs[0].name]
-            total = output if total is None else total + output
+    for values in values_over_time(network, x, hold):
+        output = values[network.outputs[0].name]
+        total = output if total is None else total + output
     assert total is not None
     return (total / np.float32(x.shape[1] * hold)).astype(np.float32)
 
 
+def values_over_time(
+    network: Network, x: FloatArray, hold: int = 1
+) -> Iterator[dict[str, FloatArray]]:
+    """Values of all nodes in every step.
+
+    Parameters
+    ----------
+    x : (samples, frames, *input shape)
+    hold : steps for which each frame is shown
+
+    Yields
+    ------
+    node name -> (samples, *shape); of spiking neurons, what their spikes stand for
+    """
+    neurons: dict[str, _Neurons] = {}
+    for step in range(x.shape[1] * hold):
+        values: dict[str, FloatArray] = {}
+        for node in network:
+            sources = [values[name] for name in node.inputs]
+            if isinstance(node, nodes.Input):
+                values[node.name] = x[:, step // hold]
+            elif isinstance(node, Spiking):
+                state = neurons.setdefault(node.name, _Neurons(node, sources[0]))
+                values[node.name] = state.step(sources[0])
+            else:
+                values[node.name] = compute(node, sources)
+        yield values
+
+
 class _Neurons:
-    """Voltages of spiking neurons with a hard reset."""
+    """Currents and voltages of spiking neurons with a hard reset.
+
+    A current follows its input, so that a constant one is reached: as on the chip, a synapse
+    spreads what arrives over time and leaves its sum as it is.
+    """
 
     def __init__(self, node: Spiking, like: FloatArray) -> None:
         self._node = node
+        self._current = np.zeros(like.shape, np.float32)
         self._voltage = np.zeros(like.shape, np.float32)
         self._resting: NDArray[np.int32] = np.zeros(like.shape, np.int32)
 
     def step(self, drive: FloatArray) -> FloatArray:
         """What the spikes of one step stand for."""
         node = self._node
+        if node.synapse_s:
+            forgotten = np.float32(-np.expm1(-node.dt_s / node.synapse_s))
+            drive = self._current * (1 - forgotten) + drive * forgotten
+            self._current = drive
         voltage = self._voltage * np.float32(1 - node.leak) + drive
         voltage[self._resting > 0] = 0
         fired = voltage > node.threshold

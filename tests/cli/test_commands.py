@@ -338,7 +338,7 @@ def test_help_is_no_failure(command: Command, words: list[str]) -> None:
 def test_no_command_shows_the_help_and_is_bad_usage(command: Command) -> None:
     outcome = command()
     assert outcome.status == 2
-    for name in ("check", "build", "run", "eval", "diagnose", "inspect", "targets"):
+    for name in ("check", "build", "convert", "run", "eval", "diagnose", "inspect", "targets"):
         assert name in outcome.out
 
 

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+import h5py
 import numpy as np
 
 ODD: tuple[Any, ...] = (
@@ -15,15 +16,20 @@ ODD: tuple[Any, ...] = (
 )  # fmt: skip
 ODD_WHOLE = (-(2**63), -(2**31), -7, -1, 0, 1, 2, 3, 11, 16, 255, 2**16, 2**31 - 1, 2**40, 2**62)
 ODD_FLOATS = (float("nan"), float("inf"), -1.0, 0.0, 1e-40, 1e30)
+ODD_ARRAYS: tuple[Any, ...] = (
+    0, -1, 2.5, float("nan"), "", "LIF", "NIRGraph", b"\xff", np.zeros(0), np.ones((2, 2)),
+    np.full(20, np.inf), np.array([1, 2, 3]), np.array([-(2**62)]), np.array([b"a", b"b"]),
+    np.array([[b"a", b"a"]]),
+)  # fmt: skip
 ODD_WORDS = (b"", b"x", b"Conv", b"MaxPool", b"SAME_UPPER", b"../x", b"a" * 300, b"\xff\xfe", b"\n")
 
 
 def mutated(data: bytes, form: str, rng: np.random.Generator) -> bytes:
-    """A file of a format, ``onnx`` or ``keras``, after a few random changes."""
+    """A file of a format, ``onnx``, ``keras`` or ``nir``, after a few random changes."""
     if rng.random() < 0.5:
         return changed_bytes(data, rng)
     for _ in range(int(rng.integers(1, 4))):
-        data = changed_message(data, rng) if form == "onnx" else changed_archive(data, rng)
+        data = CHANGES[form](data, rng)
     return data
 
 
@@ -154,3 +160,33 @@ def changed_archive(data: bytes, rng: np.random.Generator) -> bytes:
         for name, part in parts.items():
             target.writestr(name, part)
     return buffer.getvalue()
+
+
+def changed_hdf5(data: bytes, rng: np.random.Generator) -> bytes:
+    """One part of an HDF5 file dropped, exchanged, linked elsewhere or set to something odd."""
+    buffer = io.BytesIO(data)
+    try:
+        with h5py.File(buffer, "r+") as file:
+            found: list[str] = []
+            file.visit(found.append)
+            first, second = (found[int(rng.integers(len(found)))] for _ in range(2))
+            kind = int(rng.integers(6))
+            value = file[second] if kind == 0 else None
+            del file[first]
+            if kind == 0:
+                file[first] = value
+            elif kind == 1:
+                file[first] = h5py.SoftLink(f"/{second}")
+            elif kind == 2:
+                file[first] = h5py.ExternalLink("/etc/hostname", "/x")
+            elif kind == 3:
+                file[first] = ODD_ARRAYS[int(rng.integers(len(ODD_ARRAYS)))]
+            elif kind == 4:
+                length = int(rng.choice([1, 7, 20, 2**20, 2**40]))
+                file.create_dataset(first, (length,), "f4", chunks=(min(length, 2**16),))
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError):
+        return changed_bytes(data, rng)
+    return buffer.getvalue()
+
+
+CHANGES = {"onnx": changed_message, "keras": changed_archive, "nir": changed_hdf5}

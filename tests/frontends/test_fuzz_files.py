@@ -19,7 +19,7 @@ from nmcompile.errors import ModelError
 from tools import fuzz_files
 
 
-@pytest.mark.parametrize("form", ["onnx", "keras"])
+@pytest.mark.parametrize("form", ["onnx", "keras", "nir"])
 def test_some_mutated_files_have_no_findings(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert fuzz_files.fuzz(form, 25, 0) == []
     assert f"25 mutated {form} files: " in capsys.readouterr().out
@@ -69,10 +69,18 @@ def test_a_child_that_dies_or_hangs_is_a_finding_and_is_started_again(
         reader.close()
 
 
-@pytest.mark.parametrize("name", ["cnn.keras", "cnn.h5", "../onnx_models/tf2onnx_cnn.onnx"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cnn.keras",
+        "cnn.h5",
+        "../onnx_models/tf2onnx_cnn.onnx",
+        "../nir_models/snntorch_image.nir",
+    ],
+)
 def test_mutations_change_files_and_follow_their_seed(name: str) -> None:
     data = (MODELS / name).read_bytes()
-    form = "onnx" if name.endswith("onnx") else "keras"
+    form = name.rpartition(".")[2].replace("h5", "keras")
     first, again = (
         [mutated(data, form, np.random.default_rng(seed)) for seed in range(20)] for _ in range(2)
     )

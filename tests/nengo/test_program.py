@@ -259,6 +259,8 @@ def test_options_without_effect_are_refused() -> None:
         nmcompile.build(network(), weight_bits=4, neuron={"tau_rc": 0.1})
     with pytest.raises(UsageError, match="--dump-ir writes the value after each pass"):
         nmcompile.build(network(), dump_ir=Path("x"))
+    with pytest.raises(UsageError, match="only NIR files have dialects"):
+        nmcompile.build(network(), dialect="nir")
 
 
 @pytest.mark.parametrize(

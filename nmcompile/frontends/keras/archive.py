@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nmcompile.errors import ModelError
-from nmcompile.frontends.keras.heaps import MAGIC, damaged_heap
-from nmcompile.frontends.keras.weights import LayersStore, LegacyStore, WeightStore
+from nmcompile.frontends.hdf5 import open_hdf5
+from nmcompile.frontends.heaps import MAGIC
+from nmcompile.frontends.keras.weights import HDF5, LayersStore, LegacyStore, WeightStore
 from nmcompile.frontends.reading import MALFORMED, read_file
 
 if TYPE_CHECKING:
@@ -48,15 +49,15 @@ def open_archive(path: Path, max_bytes: int) -> Iterator[Archive]:
     sha256 = hashlib.sha256(data).hexdigest()
     if data.startswith(ZIP_MAGIC):
         config, weights = _unzip(data, path, max_bytes)
-        with _open_hdf5(weights, path) as file:
+        with open_hdf5(weights, str(path), HDF5) as file:
             yield Archive(config, LayersStore(file, str(path), max_bytes), sha256)
     elif data.startswith(MAGIC):
-        with _open_hdf5(data, path) as file:
+        with open_hdf5(data, str(path), HDF5) as file:
             config = _legacy_config(file, path)
             yield Archive(config, LegacyStore(file, str(path), max_bytes), sha256)
     else:
         raise ModelError(
-            f"{path}: this is neither a .keras file, a Keras .h5 file nor an ONNX file; "
+            f"{path}: this is neither a .keras file, a Keras .h5 file, an ONNX nor a NIR file; "
             "save the model with model.save('name.keras') or export it to ONNX"
         )
 
@@ -92,26 +93,6 @@ def _unzip(data: bytes, path: Path, max_bytes: int) -> tuple[object, bytes]:
             "copy or save it again"
         ) from error
     return _parse_json(text, path), weights
-
-
-@contextmanager
-def _open_hdf5(data: bytes, path: Path) -> Iterator[h5py.File]:
-    import h5py
-
-    if (damage := damaged_heap(data)) is not None:
-        raise ModelError(
-            f"{path}: the HDF5 weights are cut short or damaged ({damage}); "
-            "copy or save the file again"
-        )
-    try:
-        file = h5py.File(io.BytesIO(data), "r")
-    except MALFORMED as error:
-        raise ModelError(
-            f"{path}: the HDF5 weights are cut short or damaged ({_one_line(error)}); "
-            "copy or save the file again"
-        ) from error
-    with file:
-        yield file
 
 
 def _legacy_config(file: h5py.File, path: Path) -> object:

@@ -10,10 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.errors import ModelError
+from nmcompile.frontends.hdf5 import follow_dataset, follow_group
 from nmcompile.frontends.keras.model import Layer, Model
 
 if TYPE_CHECKING:
     import h5py
+
+#: What HDF5 holds here, for messages.
+HDF5 = "HDF5 weights"
 
 
 def variables(layer: Layer) -> list[tuple[str, bool]]:
@@ -88,43 +92,10 @@ class _Hdf5Store:
         return as_float32(self._where, layer, name, value)
 
     def _group(self, parent: h5py.Group, path: str) -> h5py.Group:
-        import h5py
-
-        found = self._follow(parent, path)
-        if not isinstance(found, h5py.Group):
-            raise ModelError(f"{self._where}: {path!r} in the HDF5 weights is not a group")
-        return found
+        return follow_group(parent, path, self._where, HDF5)
 
     def _dataset(self, parent: h5py.Group, path: str) -> h5py.Dataset:
-        import h5py
-
-        found = self._follow(parent, path)
-        if not isinstance(found, h5py.Dataset):
-            raise ModelError(f"{self._where}: {path!r} in the HDF5 weights is not an array")
-        if found.is_virtual or found.external or found.shape is None:
-            raise ModelError(
-                f"{self._where}: {path!r} in the HDF5 weights points outside the file; "
-                "save the model again"
-            )
-        return found
-
-    def _follow(self, parent: h5py.Group, path: str) -> object:
-        import h5py
-
-        here: object = parent
-        for part in path.strip("/").split("/"):
-            if not isinstance(here, h5py.Group) or part in ("", ".", "..") or part not in here:
-                raise ModelError(
-                    f"{self._where}: the weights hold no {path!r}; save the whole model again"
-                )
-            link = here.get(part, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise ModelError(
-                    f"{self._where}: {path!r} in the HDF5 weights is a {type(link).__name__}, "
-                    "which may point anywhere; save the model again"
-                )
-            here = here[part]
-        return here
+        return follow_dataset(parent, path, self._where, HDF5)
 
 
 class LayersStore(_Hdf5Store):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nmcompile.errors import ModelError, NmcompileError
-from nmcompile.frontends.onnx.budget import Budget
+from nmcompile.frontends.budget import Budget
 from nmcompile.frontends.onnx.convert import convert
 from nmcompile.frontends.onnx.graph import read_graph
 from nmcompile.frontends.onnx.tensors import TensorReader

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nmcompile.errors import ModelError, Obstacle, UnsupportedError
+from nmcompile.frontends.budget import Budget
 from nmcompile.frontends.layout import NodeBuilder, Refused, Tensor, plain
 from nmcompile.frontends.onnx.attributes import Attributes
-from nmcompile.frontends.onnx.budget import Budget
 from nmcompile.frontends.onnx.constants import FOLDS, Fold, fold, shape_of
 from nmcompile.frontends.onnx.graph import Graph, Op, Port, clean
 from nmcompile.frontends.onnx.refusals import refusal

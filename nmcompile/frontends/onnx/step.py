@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.errors import ModelError
+from nmcompile.frontends.budget import Budget
 from nmcompile.frontends.layout import Refused, Tensor
 from nmcompile.frontends.onnx.attributes import Attributes
-from nmcompile.frontends.onnx.budget import Budget
 from nmcompile.frontends.onnx.graph import Graph, Op
 from nmcompile.frontends.step import Step
 from nmcompile.ir.nodes import FloatArray

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.errors import ModelError
+from nmcompile.frontends.budget import Budget
 from nmcompile.frontends.layout import Refused
-from nmcompile.frontends.onnx.budget import Budget
 from nmcompile.frontends.onnx.external import read_external
 
 #: Number of `TensorProto.DataType` -> type that its numbers are read as.

@@ -22,7 +22,7 @@ def damaged_heap(data: bytes) -> str | None:
     """What is wrong with the heaps of an HDF5 file, or None."""
     place = _LENGTH_BYTES.get(data[8]) if len(data) > HEADER else None
     if not data.startswith(MAGIC) or place is None or data[place] != 8:
-        return "its first bytes are not those that Keras writes"
+        return "its first bytes are not those that h5py writes"
     start = data.find(COLLECTION)
     while start >= 0:
         if not _walks(data, start):

@@ -1,0 +1,152 @@
+"""The fields of the NIR node that each node of a Network is; neurons follow the dialect ``nir``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmcompile.frontends.layout import Refused
+from nmcompile.frontends.step import same_padding
+from nmcompile.ir import nodes
+from nmcompile.ir.nodes import Node, Shape
+
+#: Name -> text, number or array, as `nir.write` writes them.
+Fields = dict[str, Any]
+_RELU = (
+    "NIR has no rectified linear unit",
+    "train with spiking neurons (nmcompile.training), or export the model to ONNX",
+)
+_LAST = ("NIR has no softmax", "leave it out; the largest output stays the largest")
+#: Nodes that NIR lacks: why, and what to do.
+LACKING: dict[type[Node], tuple[str, str]] = {
+    nodes.ReLU: _RELU,
+    nodes.Softmax: _LAST,
+    nodes.Concat: ("NIR does not put tensors side by side", "add them instead"),
+    nodes.Integrator: ("a voltage that is read is a choice of the build", "convert the model"),
+}
+
+
+class Source(Protocol):
+    """What a node reads; see `export.Value`."""
+
+    @property
+    def nir_shape(self) -> Shape:
+        """Shape in the NIR graph."""
+
+    @property
+    def order(self) -> NDArray[np.intp] | None:
+        """The network's index of each number, for a flat value."""
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Zeros around that the node adds."""
+
+    def arranged(self, array: NDArray[Any]) -> NDArray[Any]:
+        """An array that broadcasts to the network's shape, as NIR has it."""
+
+
+def _dense(node: Node, x: Source, dt_s: float) -> Fields:
+    assert isinstance(node, nodes.Dense)
+    weights = node.weights if x.order is None else node.weights[x.order]
+    fields: Fields = {"type": "Linear", "weight": np.ascontiguousarray(weights.T)}
+    return fields if node.bias is None else {**fields, "type": "Affine", "bias": node.bias}
+
+
+def _conv(node: Node, x: Source, dt_s: float) -> Fields:
+    assert isinstance(node, nodes.Conv2d)
+    one = len(x.nir_shape) == 2
+    if one and node.weights.shape[0] != 1:
+        raise Refused("it works on rows that its input lacks", "use a kernel of one row")
+    kernel = node.weights.transpose(3, 2, 0, 1)
+    (top, bottom), (left, right) = node.padding
+    padding: Any = np.array([top, left])
+    if (top, left) != (bottom, right) or min(top, left) < 0:
+        rows, cols = (1, x.nir_shape[1]) if one else x.nir_shape[1:]
+        same = tuple(
+            same_padding(n, node.weights.shape[k], 1, node.dilation[k])
+            for k, n in enumerate((rows, cols))
+        )
+        if node.stride != (1, 1) or node.padding != same:
+            raise Refused(
+                f"its padding {node.padding} is not the same on both sides, as NIR has it",
+                "pad each side by the same number",
+            )
+        padding = "same"
+    bias = np.zeros(kernel.shape[0], np.float32) if node.bias is None else node.bias
+    if one:
+        return {
+            "type": "Conv1d", "input_shape": x.nir_shape[1], "bias": bias, "groups": node.groups,
+            "weight": np.ascontiguousarray(kernel[:, :, 0]), "stride": node.stride[1],
+            "padding": padding if isinstance(padding, str) else left, "dilation": node.dilation[1],
+        }  # fmt: skip
+    return {
+        "type": "Conv2d", "input_shape": np.array(x.nir_shape[1:]), "bias": bias,
+        "weight": np.ascontiguousarray(kernel), "stride": np.array(node.stride),
+        "padding": padding, "dilation": np.array(node.dilation), "groups": node.groups,
+    }  # fmt: skip
+
+
+def _pool(node: Node, x: Source, dt_s: float) -> Fields:
+    assert isinstance(node, nodes.Pool2d)
+    if len(x.nir_shape) != 3:
+        raise Refused("NIR pools over rows and columns only", "give its input both")
+    if node.padding != nodes.NO_PADDING:
+        raise Refused("it leaves its padding out of the mean", "pool without padding")
+    return {
+        "type": type(node).__name__, "kernel_size": np.array(node.size),
+        "stride": np.array(node.stride), "padding": np.array(x.padding),
+    }  # fmt: skip
+
+
+def _affine(node: Node, x: Source, dt_s: float) -> Fields:
+    assert isinstance(node, nodes.Affine)
+    if node.shift.any():
+        raise Refused(
+            "it adds numbers, which in NIR only weights do",
+            "put batch norm and offsets into the layer before",
+        )
+    return {"type": "Scale", "scale": x.arranged(node.scale)}
+
+
+def _spiking(node: Node, x: Source, dt_s: float) -> Fields:
+    assert isinstance(node, nodes.Spiking)
+    if not node.own:
+        raise Refused("its neurons take a ReLU's place and are not the model's", _RELU[1])
+    if node.pause:
+        raise Refused("NIR has no refractory period", "train without one")
+    if node.amplitude != 1:
+        raise Refused(
+            f"a spike stands for {node.amplitude:g}, but in NIR for 1",
+            "train with amplitude=dt, which makes a spike 1",
+        )
+    leak, tau = node.leak, node.tau_rc_s
+
+    def full(value: float) -> NDArray[np.float64]:
+        return np.full(x.nir_shape, value)
+
+    limit = {"v_threshold": full(node.threshold), "v_reset": full(0.0)}
+    if node.synapse_s:
+        if tau is None:
+            raise Refused("NIR has no neurons with a current and without leak", "give them a leak")
+        return {
+            "type": "CubaLIF", "tau_syn": full(node.synapse_s), "tau_mem": full(tau),
+            "r": full(1 / leak), "v_leak": full(0.0), "w_in": full(1.0), **limit,
+        }  # fmt: skip
+    if tau is None:
+        return {"type": "IF", "r": full(1 / dt_s), **limit}
+    if leak == 1:
+        return {"type": "Threshold", "threshold": full(node.threshold)}
+    return {"type": "LIF", "tau": full(tau), "r": full(1 / leak), "v_leak": full(0.0), **limit}
+
+
+EXPORTERS: dict[type[Node], Callable[[Any, Any, float], Fields]] = {
+    nodes.Affine: _affine,
+    nodes.AvgPool2d: _pool,
+    nodes.Conv2d: _conv,
+    nodes.Dense: _dense,
+    nodes.Spiking: _spiking,
+    nodes.SumPool2d: _pool,
+}
