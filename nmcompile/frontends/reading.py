@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from nmcompile.errors import ModelError
+from nmcompile.errors import ModelError, NmcompileError
 
 #: What Python and the libraries below raise on malformed contents.
 MALFORMED = (
@@ -43,6 +45,21 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     if not data:
         raise ModelError(f"{path}: the file is empty; save the model again")
     return data
+
+
+@contextmanager
+def model_errors(where: str, advice: str) -> Iterator[None]:
+    """Whatever goes wrong within is a ModelError that names the file, and says what to do."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except NmcompileError as error:
+        raise ModelError(f"{where}: {error}") from error
+    except MALFORMED as error:
+        raise ModelError(
+            f"{where}: the model is damaged or of an unknown layout ({short(error)}); {advice}"
+        ) from error
 
 
 def short(error: BaseException) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nmcompile.cli.app import main
 from nmcompile.frontends.nir.dialects import DIALECTS
 from nmcompile.frontends.nir.registry import CONVERTERS, REFUSED
+from tests.docs.pages import python_blocks, run_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "nir.md").read_text("utf-8")
@@ -31,15 +29,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
-
-
 def test_its_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = re.findall(r"^    python -m nmcompile (.*)$", PAGE, re.M)
-    assert len(commands) == 4
-    for command in commands:
-        assert main(shlex.split(command)) == 0, command
+    assert run_commands(PAGE) == 4
     shown = capsys.readouterr()
     assert "no obstacles" in shown.out
     assert "chip accuracy" in shown.out
@@ -48,7 +39,7 @@ def test_its_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_its_snippets_run_or_are_python(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, *others = blocks()
+    first, *others = python_blocks(PAGE)
     with pytest.warns(match="assumed"):
         exec(first, {})
     assert "Conv2d" in capsys.readouterr().out

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from nmcompile.cli.app import main
 from nmcompile.frontends.onnx.constants import FOLDS
 from nmcompile.frontends.onnx.graph import NEWEST, OLDEST
 from nmcompile.frontends.onnx.registry import OPERATORS
+from tests.docs.pages import python_blocks, run_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "onnx.md").read_text("utf-8")
@@ -34,27 +33,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
-
-
 def test_its_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = re.findall(r"^    python -m nmcompile (.*)$", PAGE, re.M)
-    assert len(commands) == 3
-    for command in commands:
-        assert main(shlex.split(command)) == 0, command
+    assert run_commands(PAGE) == 3
     shown = capsys.readouterr().out
     assert "no obstacles" in shown
     assert "chip accuracy" in shown
 
 
 def test_a_model_in_memory_loads(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(blocks()[0], {})
+    exec(python_blocks(PAGE)[0], {})
     assert "Conv2d" in capsys.readouterr().out
 
 
 def test_its_other_snippets_are_python() -> None:
-    for block in blocks():
+    for block in python_blocks(PAGE):
         compile(block, "onnx.md", "exec")
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from nmcompile.errors import ModelError, NmcompileError
+from nmcompile.errors import ModelError
 from nmcompile.frontends.keras.archive import open_archive
 from nmcompile.frontends.keras.convert import convert
 from nmcompile.frontends.keras.model import parse_model
 from nmcompile.frontends.keras.weights import MemoryStore, WeightStore
-from nmcompile.frontends.reading import MALFORMED, short
+from nmcompile.frontends.reading import model_errors, short
 from nmcompile.frontends.source import Source
 from nmcompile.ir import Network
 
@@ -57,17 +57,8 @@ def load_model(model: Any) -> Source:
 
 
 def _network(config: object, store: WeightStore, where: str) -> Network:
-    """Parse and convert; whatever goes wrong is a ModelError that names the file."""
-    try:
+    """Parse and convert."""
+    with model_errors(where, "export it again with Keras 3 as .keras"):
         model = parse_model(config, where)
         store.bind(model)
         return convert(model, store, where)
-    except ModelError:
-        raise
-    except NmcompileError as error:
-        raise ModelError(f"{where}: {error}") from error
-    except MALFORMED as error:
-        raise ModelError(
-            f"{where}: the model is damaged or of an unknown layout ({short(error)}); "
-            "export it again with Keras 3 as .keras"
-        ) from error

@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from pathlib import Path
 
-from nmcompile.errors import ModelError, NmcompileError, UsageError
+from nmcompile.errors import ModelError, UsageError
 from nmcompile.frontends.budget import Budget
 from nmcompile.frontends.hdf5 import open_hdf5
 from nmcompile.frontends.heaps import MAGIC
@@ -14,7 +14,7 @@ from nmcompile.frontends.nir.convert import convert
 from nmcompile.frontends.nir.dialects import DIALECTS
 from nmcompile.frontends.nir.file import HDF5, NirFile, NirGraph
 from nmcompile.frontends.nir.step import Context
-from nmcompile.frontends.reading import MALFORMED, read_file, short
+from nmcompile.frontends.reading import MALFORMED, model_errors, read_file
 from nmcompile.frontends.source import AssumptionWarning, Source
 
 
@@ -51,20 +51,10 @@ def load_file(path: Path, max_bytes: int, dialect: str | None, dt: float | None)
     data = read_file(path, max_bytes)
     where = str(path)
     file = NirFile(where, data, Budget(where, max_bytes))
-    try:
-        with open_hdf5(data, where, HDF5) as held:
-            graph = file.graph(held)
-            context = _context(graph, where, dialect, dt)
-            network = convert(graph, file, context, path.stem)
-    except ModelError:
-        raise
-    except NmcompileError as error:
-        raise ModelError(f"{where}: {error}") from error
-    except MALFORMED as error:
-        raise ModelError(
-            f"{where}: the graph is damaged or of an unknown layout ({short(error)}); "
-            "write the file again"
-        ) from error
+    with model_errors(where, "write the file again"), open_hdf5(data, where, HDF5) as held:
+        graph = file.graph(held)
+        context = _context(graph, where, dialect, dt)
+        network = convert(graph, file, context, path.stem)
     for note in context.notes:
         warnings.warn(AssumptionWarning(f"{where}: assumed: {note}"), stacklevel=3)
     return Source(network, hashlib.sha256(data).hexdigest(), where)

@@ -6,12 +6,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from nmcompile.errors import ModelError, NmcompileError
+from nmcompile.errors import ModelError
 from nmcompile.frontends.budget import Budget
 from nmcompile.frontends.onnx.convert import convert
 from nmcompile.frontends.onnx.graph import read_graph
 from nmcompile.frontends.onnx.tensors import TensorReader
-from nmcompile.frontends.reading import MALFORMED, read_file, short
+from nmcompile.frontends.reading import model_errors, read_file, short
 from nmcompile.frontends.source import Source
 
 
@@ -62,18 +62,9 @@ def _parse(data: bytes, where: str) -> Any:
 
 
 def _source(model: Any, where: str, folder: Path | None, digest: Any, max_bytes: int) -> Source:
-    """Check and convert; whatever goes wrong is a ModelError that names the file."""
-    try:
+    """Check and convert."""
+    with model_errors(where, "export it again"):
         # Numbers may be read more than once, where several operators use them.
         reader = TensorReader(where, folder, Budget(where, max_bytes, times=4), digest)
         network = convert(read_graph(model, where), reader, Budget(where, max_bytes))
-    except ModelError:
-        raise
-    except NmcompileError as error:
-        raise ModelError(f"{where}: {error}") from error
-    except MALFORMED as error:
-        raise ModelError(
-            f"{where}: the model is damaged or of an unknown layout ({short(error)}); "
-            "export it again"
-        ) from error
     return Source(network, digest.hexdigest(), where)

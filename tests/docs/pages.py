@@ -1,0 +1,21 @@
+"""What pages hold that a test can run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from nmcompile.cli.app import main
+
+
+def python_blocks(page: str) -> list[str]:
+    """The page's fenced Python."""
+    return re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+
+
+def run_commands(page: str) -> int:
+    """Run the page's commands of nmcompile in the current folder; how many there are."""
+    commands = re.findall(r"^    python -m nmcompile (.*)$", page, re.M)
+    for command in commands:
+        assert main(shlex.split(command)) == 0, command
+    return len(commands)
