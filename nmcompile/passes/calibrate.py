@@ -71,6 +71,8 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
         x = self._affordable(value)
         if not len(x):
             return value
+        if value.recurrent:
+            return self._aligned_only(value)
         graph = value
         frames = x.reshape(-1, prod(value.input_shape))
         spikes: dict[str, Spikes] = {}
@@ -95,6 +97,15 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
             for name in [*spikes]:
                 if all(link.target in spikes for link in value.connections if link.source == name):
                     spikes[name] = sent[:0]
+        return graph
+
+    def _aligned_only(self, graph: LayerGraph) -> LayerGraph:
+        """A recurrent graph, whose rates no order of its layers gives, with its first voltages."""
+        if self.options.initial_voltage == "aligned":
+            for layer in graph.on_chip():
+                if isinstance(layer.neuron, Spiking):
+                    aligned = replace(layer, initial=_aligned(layer, graph.dt_s))
+                    graph = graph.with_layer(aligned)
         return graph
 
     def _affordable(self, graph: LayerGraph) -> FloatArray:
