@@ -111,6 +111,11 @@ def _affine(node: Node, x: Source, dt_s: float) -> Fields:
     return {"type": "Scale", "scale": x.arranged(node.scale)}
 
 
+def _delay(node: Node, x: Source, dt_s: float) -> Fields:
+    assert isinstance(node, nodes.Delay)
+    return {"type": "Delay", "delay": x.arranged(node.steps).astype(np.float64) * dt_s}
+
+
 def _spiking(node: Node, x: Source, dt_s: float) -> Fields:
     assert isinstance(node, nodes.Spiking)
     if not node.own:
@@ -146,6 +151,7 @@ EXPORTERS: dict[type[Node], Callable[[Any, Any, float], Fields]] = {
     nodes.Affine: _affine,
     nodes.AvgPool2d: _pool,
     nodes.Conv2d: _conv,
+    nodes.Delay: _delay,
     nodes.Dense: _dense,
     nodes.Spiking: _spiking,
     nodes.SumPool2d: _pool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,9 +138,10 @@ def rules(step: NirStep) -> tuple[str, float]:
     if dialect == "snntorch":
         step.context.note(
             "a spike sets voltages to zero at once, as snntorch.import_from_nir has it; the file "
-            "does not say how the network was trained, so use reset_mechanism='zero' there"
+            "does not say how the network was trained, so use reset_mechanism='zero' and "
+            "reset_delay=False there, or --dialect snntorch-reset-delay"
         )
-    return dialect, dt_s
+    return DIALECTS[dialect].rules, dt_s
 
 
 def _add(
@@ -160,19 +162,19 @@ def _add(
     source = x
     if np.any(factor != 1) or np.any(offset):
         source = _scaled(step, factor, offset)
+    pause = 0
+    if step.context.dialect and (step.looped or step.parameters.node.kind == "CubaLIF"):
+        pause = DIALECTS[step.context.dialect].pause
     node = step.add(
         nodes.Spiking, [source.node], own=True, dt_s=dt_s, tau_rc_s=tau_rc_s,
-        synapse_s=synapse_s, threshold=float(limit.reshape(-1)[0]),
+        synapse_s=synapse_s, threshold=float(limit.reshape(-1)[0]), refractory_s=pause * dt_s,
     )  # fmt: skip
     return Tensor(node, x.shape, source.layout)
 
 
 def _scaled(step: NirStep, factor: Numbers, offset: Numbers) -> Tensor:
     """The input times a factor for each neuron, plus an offset."""
-    part = NirStep(
-        f"{step.name}/current", step.origin, step.inputs, step.builder, step.parameters,
-        step.context, step.final,
-    )  # fmt: skip
+    part = replace(step, name=f"{step.name}/current")
     return part.affine(step.x, factor, offset)
 
 

@@ -12,6 +12,7 @@ CONVERTERS: dict[str, Converter] = {
     "Conv1d": layers.conv(1),
     "Conv2d": layers.conv(2),
     "CubaLIF": neurons.current_based,
+    "Delay": layers.delay,
     "Flatten": layers.flatten,
     "I": neurons.integrator,
     "IF": neurons.integrate_and_fire,
@@ -30,10 +31,5 @@ _LEAKY = (
 REFUSED: dict[str, tuple[str, str]] = {
     "CubaLI": _LEAKY,
     "LI": _LEAKY,
-    "Delay": ("delays of connections are not compiled yet", "train without delays"),
 }
 UNKNOWN = ("it is no node of NIR that is understood", "write it with the nodes of NIR 1.0")
-RECURRENT = (
-    "it reads what depends on itself, and recurrent connections are not compiled yet",
-    "train a network without recurrence",
-)
