@@ -38,7 +38,7 @@ def evaluate_frames(network: Network, x: FloatArray, steps: int) -> FloatArray:
     if x.ndim <= 1 + len(shape):
         return evaluate(network, x)[output]
     samples, frames = x.shape[:2]
-    if not any(isinstance(node, Spiking) for node in network):
+    if not any(isinstance(node, (Spiking, nodes.Leaky)) for node in network):
         flat = evaluate(network, x.reshape(-1, *shape))[output]
         return flat.reshape(samples, frames, *flat.shape[1:]).mean(axis=1)
     hold = max(1, steps // frames)
@@ -71,12 +71,16 @@ def settled(
 
 def _run(network: Network, x: FloatArray, hold: int) -> FloatArray:
     """(samples, *output shape) mean output of a network with spiking neurons."""
+    counts = np.ones(x.shape[1] * hold)
+    for node in network:
+        if isinstance(node, nodes.Leaky):
+            counts = nodes.left_at_end(len(counts), network.dt_s, node.tau_s, node.synapse_s)
     total: FloatArray | None = None
-    for values in values_over_time(network, x, hold):
-        output = values[network.outputs[0].name]
+    for values, count in zip(values_over_time(network, x, hold), counts, strict=True):
+        output = values[network.outputs[0].name] * np.float32(count / counts.sum())
         total = output if total is None else total + output
     assert total is not None
-    return (total / np.float32(x.shape[1] * hold)).astype(np.float32)
+    return total.astype(np.float32)
 
 
 def values_over_time(

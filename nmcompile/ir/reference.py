@@ -186,6 +186,7 @@ def _(node: nodes.Softmax, inputs: Sequence[FloatArray]) -> FloatArray:
 @compute.register(nodes.Output)
 @compute.register(nodes.Integrator)
 @compute.register(nodes.Delay)
+@compute.register(nodes.Leaky)
 def _(node: Node, inputs: Sequence[FloatArray]) -> FloatArray:
     return inputs[0]
 

@@ -14,9 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from nir_files import affine, chain, lif, network, node, spikes, write
 
-from nmcompile.api import build
+from nmcompile.api import Emulator, build
 from nmcompile.frontends.nir.write import write as export
-from nmcompile.ir.nodes import Back, Delay, FloatArray
+from nmcompile.ir import Network
+from nmcompile.ir.nodes import Back, Delay, FloatArray, Spiking
+from nmcompile.ir.over_time import evaluate_frames, values_over_time
 from nmcompile.passes.base import NmcompileWarning
 
 DT = 0.001
@@ -145,3 +147,54 @@ def test_a_delay_beyond_the_chips_is_refused(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         with pytest.raises(CompileError, match="70 steps late, a synapse delays by 62"):
             build(path, dialect="nir", dt=DT, calibrate=inputs((4,), rng), steps=90)
+
+
+def test_voltages_that_never_fire_are_only_read_at_the_end(tmp_path: Path) -> None:
+    from nmcompile.errors import UnsupportedError
+
+    voltage = node("LI", tau=np.full(4, 0.02), r=np.ones(4), v_leak=np.zeros(4))
+    path = write(tmp_path / "net.nir", chain(voltage, lif(4)))
+    with pytest.raises(UnsupportedError, match="read by other nodes"):
+        network(path, dialect="nir", dt=DT)
+
+
+@pytest.mark.parametrize("kind", ["LI", "CubaLI"])
+def test_a_last_voltage_is_what_the_tool_has_at_the_end(kind: str, tmp_path: Path) -> None:
+    """In float, and on the chip, whose read-out filters spikes in the same way."""
+    rng = np.random.default_rng(5)
+    last = affine(rng, 5, 3)
+    last["bias"] *= 0
+    fields = {"r": np.full(3, 2.0), "v_leak": np.zeros(3)}
+    if kind == "LI":
+        voltage = node("LI", tau=np.full(3, 0.02), **fields)
+    else:
+        taus = {"tau_mem": np.full(3, 0.02), "tau_syn": np.full(3, 0.005)}
+        voltage = node("CubaLI", w_in=np.full(3, 1.5), **taus, **fields)
+    first = affine(rng, 4, 5)
+    path = write(tmp_path / "net.nir", chain(first, lif(5, r=10.0), last, voltage))
+    x = inputs((4,), rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = build(path, dialect="nir", dt=DT, calibrate=x, steps=41)
+    found = network(path, dialect="nir", dt=DT)
+    fired = np.stack([each[found[last_spiking(found)].name] for each in values_over_time(found, x)])
+    u, v = np.zeros((3, 3)), np.zeros((3, 3))
+    kept_u, kept_v = np.exp(-DT / 0.005), np.exp(-DT / 0.02)
+    for step in range(40):
+        drive = fired[step] @ last["weight"].T
+        if kind == "CubaLI":
+            u = kept_u * u + (1 - kept_u) * 1.5 * drive
+            drive = u
+        v = kept_v * v + (1 - kept_v) * 2.0 * drive
+    got = evaluate_frames(found, x, 40)
+    ratio = got / v
+    np.testing.assert_allclose(ratio, ratio.flat[0], rtol=1e-3)
+    assert ratio.flat[0] > 0
+    scores = Emulator(jobs=1).load(program).run(x, None, []).scores
+    assert np.corrcoef(scores.ravel(), v.ravel())[0, 1] > 0.97
+    assert program.read_out.synapse_s == pytest.approx(0.02)
+    assert program.read_out.rise_s == pytest.approx(0.005 if kind == "CubaLI" else 0)
+
+
+def last_spiking(found: Network) -> str:
+    return [each.name for each in found if isinstance(each, Spiking)][-1]

@@ -9,7 +9,7 @@ from nmcompile.frontends.layout import NodeBuilder, Refused, Tensor, plain
 from nmcompile.frontends.nir.file import NirFile, NirGraph, NirNode
 from nmcompile.frontends.nir.loops import Cut, NoNeurons, cut
 from nmcompile.frontends.nir.parameters import Parameters
-from nmcompile.frontends.nir.registry import CONVERTERS, REFUSED, UNKNOWN
+from nmcompile.frontends.nir.registry import CONVERTERS, UNKNOWN
 from nmcompile.frontends.nir.step import Context, NirStep
 from nmcompile.frontends.step import Step
 from nmcompile.ir import Network, nodes
@@ -74,7 +74,7 @@ class _Conversion:
         if node.kind == "Input" and not sources:
             return self._input(node, parameters)
         if node.kind not in (*CONVERTERS, "Input", "Output"):
-            self._refuse(node, *REFUSED.get(node.kind, UNKNOWN))
+            self._refuse(node, *UNKNOWN)
             return None
         if not sources and not back:
             raise ModelError(
