@@ -204,6 +204,20 @@ class Program:
         """Number of chips in use."""
         return len({core.chip for core in self.cores})
 
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the network's inputs where it has several, joined into one."""
+        return {name: tuple(shape) for name, shape in self.manifest.get("inputs", {}).items()}
+
+    @property
+    def outputs(self) -> dict[str, slice]:
+        """Names of the network's outputs where it has several, and where their scores are."""
+        found, start = {}, 0
+        for name, size in self.manifest.get("outputs", {}).items():
+            found[name] = slice(start, start + size)
+            start += size
+        return found
+
     def layer(self, name: str) -> Layer:
         """A layer by its name; KeyError where there is none."""
         for layer in self.layers:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nmcompile.ir import nodes
 from nmcompile.ir.network import Network
 from nmcompile.ir.nodes import FloatArray, Spiking
-from nmcompile.ir.reference import compute, evaluate
+from nmcompile.ir.reference import compute, evaluate, input_values
 
 #: Samples computed at a time.
 BATCH = 256
@@ -27,14 +27,14 @@ def evaluate_frames(network: Network, x: FloatArray, steps: int) -> FloatArray:
 
     Parameters
     ----------
-    x : (samples, *input shape), or (samples, frames, *input shape)
+    x : (samples, *sample shape), or (samples, frames, *sample shape)
     steps : of a sample; each frame is shown for an equal share
 
     Returns
     -------
     (samples, *output shape) of the first output
     """
-    shape, output = network.inputs[0].size, network.outputs[0].name
+    shape, output = network.sample_shape, network.outputs[0].name
     if x.ndim <= 1 + len(shape):
         return evaluate(network, x)[output]
     samples, frames = x.shape[:2]
@@ -53,7 +53,7 @@ def settled(
 
     Parameters
     ----------
-    x : (samples, *input shape)
+    x : (samples, *sample shape)
     keep : names of the nodes
     """
     names = list(dict.fromkeys(keep))
@@ -90,7 +90,7 @@ def values_over_time(
 
     Parameters
     ----------
-    x : (samples, frames, *input shape)
+    x : (samples, frames, *sample shape)
     hold : steps for which each frame is shown
 
     Yields
@@ -101,11 +101,12 @@ def values_over_time(
     delays = {node.name: _Line(node) for node in network if isinstance(node, nodes.Delay)}
     before: dict[str, FloatArray] = {}
     for step in range(x.shape[1] * hold):
+        given = input_values(network, x[:, step // hold])
         values: dict[str, FloatArray] = {}
         for node in network:
             sources = [values[name] for name in node.inputs]
             if isinstance(node, nodes.Input):
-                values[node.name] = x[:, step // hold]
+                values[node.name] = given[node.name]
             elif isinstance(node, nodes.Back):
                 nothing = np.zeros((len(x), *node.size), np.float32)
                 values[node.name] = before.get(node.source, nothing)

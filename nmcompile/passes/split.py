@@ -30,9 +30,6 @@ class Split(NetworkPass):
 
     def run(self, value: Network) -> Network:
         network = without_ends(value)
-        if len(network.outputs) != 1:
-            names = ", ".join(node.inputs[0] for node in network.outputs)
-            raise CompileError(f"the network has several outputs ({names}); one is supported")
         neurons = _neurons(network)
         needed = self.host_layers + (self.readout == "host")
         if len(neurons) < needed:

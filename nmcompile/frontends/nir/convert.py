@@ -148,10 +148,7 @@ class _Conversion:
             self.graph.nodes[each].kind == "Output" and self._is_final(each) for each in readers
         )
 
-    def _input(self, node: NirNode, parameters: Parameters) -> Tensor | None:
-        if any(isinstance(each, nodes.Input) for each in self.builder.nodes.values()):
-            self._refuse(node, "the graph has more than one input", "join them before the network")
-            return None
+    def _input(self, node: NirNode, parameters: Parameters) -> Tensor:
         shape = parameters.shape()
         if len(shape) in (2, 4) and shape[0] == 1:
             self.context.note(
