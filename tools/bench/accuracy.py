@@ -17,6 +17,7 @@ import numpy as np
 import nmcompile
 from nmcompile.analysis.evaluation import Evaluation
 from nmcompile.host.data import Data
+from nmcompile.ir.nodes import Shape
 from tools.bench.record import ROOT, Figure, at_least, at_most, progress, write
 
 #: Ends the name of a network that was trained on with spikes, whose loss counts against the
