@@ -78,7 +78,8 @@ class _Hdf5Store:
         if self._left < 0:
             raise ModelError(
                 f"{self._where}: layer {layer.name!r}: its {name} of {size} bytes goes beyond the "
-                "limit on unpacked weights; raise max_bytes if you trust the file"
+                "limit on unpacked weights; raise it with --max-bytes, or max_bytes in Python, if "
+                "you trust the file"
             )
         value: Any = dataset[()]
         if dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2:  # Keras' bfloat16
