@@ -52,7 +52,7 @@ test-training-torch: $(VENV)/.dev ## Test nmcompile.training on Keras with PyTor
 
 test-torch: ## Compare live with PyTorch modules (installs about 1 GB into .venv-torch-modules)
 	$(PYTHON) -m venv $(VENV)-torch-modules
-	$(VENV)-torch-modules/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[torch]' pytest
+	$(VENV)-torch-modules/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[torch]' nir nirtorch norse pytest snntorch
 	NUMBA_CACHE_DIR=$(VENV)-torch-modules/numba $(VENV)-torch-modules/bin/python -m pytest -m "torch$(FAST)" tests/frontends tests/docs
 
 $(VENV)-reference/.made: requirements/reference.txt

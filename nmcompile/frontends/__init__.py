@@ -74,7 +74,7 @@ def load(
     if onnx.is_model(source):
         return onnx.load_model(source, max_bytes)
     if pytorch.is_module(source):
-        return pytorch.load_module(source, example, max_bytes)
+        return pytorch.load_module(source, example, max_bytes, dt)
     raise ModelError(
         f"cannot compile an object of type {type(source).__name__}; give the path of a .keras, "
         ".h5, .onnx or .nir file, or a Keras or ONNX model or PyTorch module"

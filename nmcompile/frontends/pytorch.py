@@ -11,17 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from nmcompile.errors import ModelError, UsageError
-from nmcompile.frontends import onnx
+from nmcompile.frontends import onnx, snntorch
 from nmcompile.frontends.reading import short
 from nmcompile.frontends.source import Source
 
 #: Where the exporter says which module an operator comes from (torch.onnx, 2.5 and later).
 SCOPES = "pkg.torch.onnx.name_scopes"
-#: Packages whose neurons keep a state that ONNX lacks -> how they write NIR.
-SPIKING = {
-    "snntorch": "snntorch.export_nir.export_to_nir(module, example, ignore_dims=[0])",
-    "norse": "norse.torch.to_nir(module, example)",
-}
 
 
 def is_module(source: object) -> bool:
@@ -32,12 +27,13 @@ def is_module(source: object) -> bool:
     )
 
 
-def load_module(module: Any, example: object, max_bytes: int) -> Source:
+def load_module(module: Any, example: object, max_bytes: int, dt: float | None = None) -> Source:
     """Take a PyTorch module, in inference mode whatever mode it is in.
 
     Parameters
     ----------
     example : one batch of inputs, samples first; values do not matter
+    dt : length of a time step in seconds of spiking neurons; None for their tool's own
 
     Raises
     ------
@@ -47,28 +43,26 @@ def load_module(module: Any, example: object, max_bytes: int) -> Source:
         Packages lack, or the module cannot be exported.
     """
     name = type(module).__name__
-    _refuse_spiking(module, name)
+    packages = {type(part).__module__.partition(".")[0] for part in module.modules()}
+    if "norse" in packages:
+        raise ModelError(
+            f"{name}: neurons of Norse keep a state, which PyTorch's exporter loses; write the "
+            "network with nir.write('model.nir', norse.torch.to_nir(module, example, dt=1)), and "
+            "read that file with --dialect norse"
+        )
     if example is None:
         raise UsageError(
             f"{name}: a PyTorch module does not say what shape it takes; give one batch of "
             "inputs, nmcompile.load(module, example) or nmcompile.build(module, example=example)"
         )
-    model = _exported(module, name, _tensors(module, example, name))
+    inputs = _tensors(module, example, name)
+    if "snntorch" in packages:
+        return snntorch.load_network(module, name, inputs[0], max_bytes, dt)
+    model = _exported(module, name, inputs)
     for node in model.graph.node:
         node.name = _scope(node) or node.name
     model.graph.name = name
     return onnx.load_model(model, max_bytes)
-
-
-def _refuse_spiking(module: Any, name: str) -> None:
-    for part in module.modules():
-        package = type(part).__module__.partition(".")[0]
-        if package in SPIKING:
-            raise ModelError(
-                f"{name}: its {type(part).__name__} of {package} keeps a state, which ONNX lacks; "
-                f"write it with nir.write('model.nir', {SPIKING[package]}), and read that file "
-                f"with dialect={package!r}"
-            )
 
 
 def _tensors(module: Any, example: object, name: str) -> tuple[Any, ...]:

@@ -117,11 +117,10 @@ def test_what_lacks_is_said_in_one_sentence(small: Any, monkeypatch: pytest.Monk
         load(small, EXAMPLE)
 
 
-def test_neurons_with_a_state_are_told_the_way_by_nir(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Leaky(nn.Module):
+def test_neurons_of_norse_are_told_the_way_by_nir(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LIFCell(nn.Module):
         pass
 
-    for package in ("snntorch", "norse"):
-        monkeypatch.setattr(Leaky, "__module__", f"{package}.neurons")
-        with pytest.raises(ModelError, match=f"dialect='{package}'"):
-            load(nn.Sequential(nn.Linear(3, 2), Leaky()), np.zeros((1, 3), np.float32))
+    monkeypatch.setattr(LIFCell, "__module__", "norse.torch.module.lif")
+    with pytest.raises(ModelError, match=r"norse\.torch\.to_nir.* --dialect norse"):
+        load(nn.Sequential(nn.Linear(3, 2), LIFCell()), np.zeros((1, 3), np.float32))
