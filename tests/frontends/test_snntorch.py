@@ -21,7 +21,7 @@ from torch import nn
 from nmcompile.errors import ModelError, UnsupportedError
 from nmcompile.frontends import load
 
-pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:.*assumed")]
+pytestmark = pytest.mark.torch
 
 
 def leaky(size: int, beta: float = 0.9, **options: Any) -> nn.Module:
