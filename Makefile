@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs figures lock clean
+.PHONY: help setup demo test test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs support figures lock clean
 
 #: Leaves slow tests to `make test-all`.
 FAST := $(if $(NMCOMPILE_FUZZ),, and not slow)
@@ -176,6 +176,10 @@ format: $(VENV)/.dev ## Format the code
 
 docs: $(VENV)/.dev ## Build the documentation into site/
 	$(BIN)/python -m mkdocs build --strict
+
+support: $(VENV)/.dev ## Write the page on what each format supports (the column of Nengo in .venv-nengo)
+	$(BIN)/python -m tools.support_matrix
+	if [ -x $(VENV)-nengo/bin/python ]; then $(VENV)-nengo/bin/python -m tools.support_matrix; fi
 
 figures: $(VENV)/.demo ## Draw the pictures in docs/figures
 	$(BIN)/python -m tools.figures

@@ -24,8 +24,10 @@ View = NDArray[np.int64]
 STRIDE = 1 << 40
 #: Layers that work value by value, so that the order of values does not matter to them.
 BY_VALUE = (nodes.ReLU, nodes.Spiking, nodes.Integrator, nodes.Output)
-#: Fields of a node that say what it is called, not what it computes.
-_NAMES = {"name", "inputs", "origin"}
+#: Nodes whose arrays broadcast against the value that they change.
+_BROADCAST = ("Affine", "Delay")
+#: Fields of a node that say what it is called, or name others, not what it computes.
+_NAMES = {"name", "inputs", "origin", "source"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ def _layer(node: Node, shape: Shape, sources: tuple[str, ...], inputs: list[View
         return _convolution(plain, node, inputs[0])
     if isinstance(node, nodes.Pool2d):
         return _pooling(plain, node, inputs[0])
-    if isinstance(node, nodes.Affine):
+    if plain.kind in _BROADCAST:
         whole = {key: np.broadcast_to(value, shape) for key, value in plain.arrays.items()}
         return _by_value(replace(plain, arrays=whole))
     if isinstance(node, BY_VALUE):

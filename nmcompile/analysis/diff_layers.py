@@ -73,6 +73,9 @@ class LayerComparer:
         if one.kind == "neurons" and kinds[0] != kinds[1]:
             return [f"{kinds[0]} against {kinds[1]}"]
         faults = []
+        back = getattr(one.node, "source", None), getattr(two.node, "source", None)
+        if back[0] is not None and self.found.get(back[0]) != back[1]:
+            faults.append(f"it comes back from {back[0]}, against {back[1]}")
         for key, value in one.options.items():
             other = two.options.get(key)
             numbers = all(isinstance(each, (int, float)) for each in (value, other))

@@ -11,9 +11,12 @@ from typing import Any
 
 from nmcompile.errors import ModelError, Obstacle, UnsupportedError
 from nmcompile.frontends import nir
+from nmcompile.frontends.nir.dialects import DIALECTS
 from nmcompile.frontends.reading import short
 from nmcompile.frontends.source import Source
 
+#: Dialect of networks whose neurons all reset in the step after the spike, where there is one.
+LATE = "snntorch-reset-delay"
 #: Whether a neuron resets as the chip's: to zero, in the step of the spike.
 _RESET = (
     "its voltage after a spike is not zero at once",
@@ -36,12 +39,16 @@ def load_network(module: Any, name: str, example: Any, max_bytes: int, dt: float
     ModelError
         The package `nir` lacks, or the network cannot be exported.
     """
+    late = [
+        bool(part.reset_delay) for part in module.modules() if hasattr(part, "reset_mechanism")
+    ]
+    dialect = LATE if LATE in DIALECTS and all(late) else "snntorch"
     obstacles = [
         Obstacle(path, type(part).__name__, *_RESET)
         for path, part in module.named_modules()
         if getattr(part, "reset_mechanism", "zero") != "zero"
-        or getattr(part, "reset_delay", False)
-    ]  # fmt: skip
+        or (dialect != LATE and getattr(part, "reset_delay", False))
+    ]
     if obstacles:
         raise UnsupportedError(name, obstacles)
     data = _written(module, name, example)
@@ -49,7 +56,7 @@ def load_network(module: Any, name: str, example: Any, max_bytes: int, dt: float
         # A file leaves open how neurons reset; these were asked.
         warnings.filterwarnings("ignore", message=".*a spike sets voltages to zero at once")
         step = 1e-4 if dt is None else dt
-        found = nir.load_bytes(data, name, name, max_bytes, "snntorch", step)
+        found = nir.load_bytes(data, name, name, max_bytes, dialect, step)
     return replace(found, path=name)
 
 
