@@ -60,10 +60,15 @@ def test_decay_and_name_are_the_networks(net: nn.Module) -> None:
 
 
 def test_other_resets_are_refused_by_name() -> None:
-    for options in ({"reset_mechanism": "subtract"}, {"reset_delay": True}):
+    for first, last, wanted in (
+        ({"reset_mechanism": "subtract"}, {}, ["1"]),
+        ({}, {"reset_delay": True}, ["3"]),
+        ({"reset_mechanism": "none"}, {"reset_mechanism": "subtract"}, ["1", "3"]),
+    ):
+        parts = (nn.Linear(3, 2), leaky(2, **first), nn.Linear(2, 2), leaky(2, **last))
         with pytest.raises(UnsupportedError) as caught:
-            load(nn.Sequential(nn.Linear(3, 2), leaky(2, **options)), np.zeros((1, 3), np.float32))
-        assert [each.layer for each in caught.value.obstacles] == ["1"]
+            load(nn.Sequential(*parts), np.zeros((1, 3), np.float32))
+        assert [each.layer for each in caught.value.obstacles] == wanted
 
 
 def test_what_cannot_be_exported_is_one_sentence(net: nn.Module) -> None:
