@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nmcompile.errors import ModelError, Obstacle, UnsupportedError, UsageError
+from nmcompile.frontends.python import is_nengo, is_python
 from nmcompile.frontends.source import Source
 
 __all__ = ["Source", "check", "load"]
@@ -15,6 +16,7 @@ MAX_BYTES = 2 * 1024**3
 
 def load(
     source: str | Path | object,
+    example: object = None,
     *,
     max_bytes: int = MAX_BYTES,
     dialect: str | None = None,
@@ -24,8 +26,9 @@ def load(
 
     Parameters
     ----------
-    source : path of a `.keras`, whole-model `.h5`, `.onnx` or `.nir` file, or a Keras model or
-        `onnx.ModelProto` in memory
+    source : path of a `.keras`, whole-model `.h5`, `.onnx` or `.nir` file, or a Keras model,
+        `onnx.ModelProto` or PyTorch module in memory
+    example : for a PyTorch module, one batch of inputs as it takes them
     max_bytes : refuse files that are, or unpack to, more than this
     dialect : tool whose rules the neurons of a NIR file follow; None for what the file says
     dt : time step in seconds of a NIR file's neurons; None for what the file or its dialect says;
@@ -40,8 +43,13 @@ def load(
     UsageError
         An unknown dialect, or one for a format that has none.
     """
-    from nmcompile.frontends import keras, nir, onnx
+    from nmcompile.frontends import keras, nir, onnx, pytorch
 
+    if is_nengo(source) or (isinstance(source, str | Path) and is_python(source)):
+        name = source if isinstance(source, str | Path) else type(source).__name__
+        raise ModelError(
+            f"{name}: a Nengo network has no float layers to load; nmcompile.build compiles it"
+        )
     path, colon, _ = str(source).rpartition(":")
     if (
         isinstance(source, str | Path)
@@ -65,9 +73,11 @@ def load(
         return keras.load_model(source)
     if onnx.is_model(source):
         return onnx.load_model(source, max_bytes)
+    if pytorch.is_module(source):
+        return pytorch.load_module(source, example, max_bytes, dt)
     raise ModelError(
         f"cannot compile an object of type {type(source).__name__}; give the path of a .keras, "
-        ".h5, .onnx or .nir file, or a Keras or ONNX model"
+        ".h5, .onnx or .nir file, or a Keras or ONNX model or PyTorch module"
     )
 
 
