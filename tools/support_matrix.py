@@ -124,9 +124,9 @@ def onnx() -> dict[str, Cell]:
 
 
 def nir() -> dict[str, Cell]:
-    from nmcompile.frontends.nir.registry import CONVERTERS, REFUSED, UNKNOWN
+    from nmcompile.frontends.nir.registry import CONVERTERS, UNKNOWN
 
-    return probed("nir", CONVERTERS, lambda kind: REFUSED.get(kind, UNKNOWN))
+    return probed("nir", CONVERTERS, lambda kind: UNKNOWN)
 
 
 def nengo() -> dict[str, Cell]:

@@ -94,6 +94,36 @@ def functional(kind: str, **config: Any) -> Maker:
     return make
 
 
+def wired(listed: list[Mapping[str, Any]], entries: str, outputs: str) -> Maker:
+    """Dense layers of 4 units with connections as given, from and to several layers."""
+
+    def make(folder: Path) -> Made:
+        rng = np.random.default_rng(SEED)
+        ports = {"input_layers": entries, "output_layers": outputs}
+        model = {
+            "module": "keras", "class_name": "Functional", "config": {
+                "name": "net", "layers": listed,
+                **{key: [[name, 0, 0] for name in names.split()] for key, names in ports.items()},
+            },
+        }  # fmt: skip
+        arrays: dict[str, Any] = {}
+        for k in range(sum(each["class_name"] == "Dense" for each in listed)):
+            group = "layers/dense" + (f"_{k}" if k else "")
+            arrays[f"{group}/vars/0"] = weights(rng, (4, 4))
+            arrays[f"{group}/vars/1"] = np.zeros(4, np.float32)
+        return Made(write_keras(folder / "net.keras", model, weights_file(arrays)), None)
+
+    return make
+
+
+def _dense(name: str, source: str, activation: str = "relu") -> Mapping[str, Any]:
+    return _call("Dense", name, [source], units=4, activation=activation)
+
+
+def _input(name: str) -> Mapping[str, Any]:
+    return _call("InputLayer", name, [], batch_shape=[None, 4])
+
+
 def _call(
     kind: str, name: str, sources: list[str], *, many: bool = False, **config: Any
 ) -> Mapping[str, Any]:
@@ -161,4 +191,28 @@ PROBES: dict[str, Maker | str] = {
     "gated": "LSTM",
     "attention": "MultiHeadAttention",
     "over time": recorded("over_time"),
+    "two inputs": wired(
+        [
+            _input("a"),
+            _input("b"),
+            _dense("c", "a"),
+            _dense("d", "b"),
+            _call("Add", "sum", ["c", "d"], many=True),
+            _dense("e", "sum"),
+            _dense("last", "e", "linear"),
+        ],
+        "a b",
+        "last",
+    ),
+    "two outputs": wired(
+        [
+            _input("a"),
+            _dense("c", "a"),
+            _dense("d", "c"),
+            _dense("e", "d", "linear"),
+            _dense("f", "d", "linear"),
+        ],
+        "a",
+        "e f",
+    ),
 }

@@ -89,6 +89,34 @@ def relu(*operators: Operator) -> Maker:
     return net(op("Conv", numbers(3, 3, 1, 1)), *operators, *tail, at=1)
 
 
+def wired(edges: list[tuple[str, str]], entries: str, outputs: str) -> Maker:
+    """Products with matrices of 4 x 4, and ReLUs behind those that are read; sources add up."""
+
+    def make(folder: Path) -> Made:
+        rng = np.random.default_rng(SEED)
+        made, held = [], []
+        for name in dict.fromkeys(stop for _, stop in edges):
+            held.append(numpy_helper.from_array(weights(rng, (4, 4)), f"w_{name}"))
+            source, *others = [start for start, stop in edges if stop == name]
+            for other in others:
+                made.append(helper.make_node("Add", [source, other], [f"sum_{name}"]))
+                source = f"sum_{name}"
+            last = name in outputs.split()
+            product = name if last else f"p_{name}"
+            made.append(helper.make_node("MatMul", [source, f"w_{name}"], [product]))
+            made += [] if last else [helper.make_node("Relu", [product], [name])]
+        ports = [
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4])
+             for name in names.split()] for names in (entries, outputs)
+        ]  # fmt: skip
+        graph = helper.make_graph(made, "net", *ports, held)
+        opset = [helper.make_opsetid("", 18)]
+        save(helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "net.onnx")
+        return Made(folder / "net.onnx", None)
+
+    return make
+
+
 QUANTISED = op("QuantizeLinear", np.float32(0.02), np.uint8(0))
 PROBES: dict[str, Maker | str] = {
     "dense": net(op("Gemm", numbers(3, 5)), shape=(6,), flat=5),
@@ -127,5 +155,9 @@ PROBES: dict[str, Maker | str] = {
     "recurrent": "RNN",
     "gated": "LSTM",
     "attention": "Attention",
+    "two inputs": wired(
+        [("a", "c"), ("b", "d"), ("c", "e"), ("d", "e"), ("e", "last")], "a b", "last"
+    ),
+    "two outputs": wired([("a", "c"), ("c", "d"), ("d", "e"), ("d", "f")], "a", "e f"),
     "quantised": net(QUANTISED, op("DequantizeLinear", np.float32(0.02), np.uint8(0)), flat=192),
 }
