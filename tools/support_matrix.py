@@ -124,9 +124,10 @@ def onnx() -> dict[str, Cell]:
 
 
 def nir() -> dict[str, Cell]:
-    from nmcompile.frontends.nir.registry import CONVERTERS, REFUSED, UNKNOWN
-
-    return probed("nir", CONVERTERS, lambda kind: REFUSED.get(kind, UNKNOWN))
+    registry: Any = import_module("nmcompile.frontends.nir.registry")
+    refused = getattr(registry, "REFUSED", {})  # There may be none left.
+    unknown = registry.UNKNOWN
+    return probed("nir", registry.CONVERTERS, lambda kind: refused.get(kind, unknown))
 
 
 def nengo() -> dict[str, Cell]:
