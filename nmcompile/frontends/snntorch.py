@@ -39,9 +39,7 @@ def load_network(module: Any, name: str, example: Any, max_bytes: int, dt: float
     ModelError
         The package `nir` lacks, or the network cannot be exported.
     """
-    late = [
-        bool(part.reset_delay) for part in module.modules() if hasattr(part, "reset_mechanism")
-    ]
+    late = [bool(part.reset_delay) for part in module.modules() if hasattr(part, "reset_mechanism")]
     dialect = LATE if LATE in DIALECTS and all(late) else "snntorch"
     obstacles = [
         Obstacle(path, type(part).__name__, *_RESET)

@@ -83,7 +83,8 @@ def judge(make: Maker) -> Cell:
         except NmcompileError as error:
             return Cell("refused", str(error))
         rng = np.random.default_rng(0)
-        x = rng.random((SAMPLES, *network.inputs[0].size), np.float32)
+        shape = getattr(network, "sample_shape", network.inputs[0].size)
+        x = rng.random((SAMPLES, *shape), np.float32)
         approximated = made.layer is not None and _is_approximated(network, made.layer)
         try:
             program = build(
