@@ -49,7 +49,8 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
       channels' differences go into the weights behind;
     - what then remains of a channel's mean error goes into the biases behind.
 
-    All of this ends in static numbers of the Program. A layer's mean rate tells the mapper which
+    All of this ends in static numbers of the Program. Neurons that are quantised already are run,
+    and stay as they are. A layer's mean rate tells the mapper which
     cores will talk much to each other.
 
     Attributes
@@ -83,6 +84,11 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
                 encoder = discrete_encoder(graph, self.discretise.input_range)
                 currents = frame_currents(encoder, x)
                 sent = spikes[layer.name] = encoder_spikes(encoder, currents, self.options.steps)
+                graph = graph.with_layer(replace(layer, rate=float(sent.mean())))
+                continue
+            if layer.neuron.registers is not None:
+                made, incoming = self.discretise.layer(graph, layer)
+                sent = spikes[layer.name] = layer_spikes(made, incoming, spikes)
                 graph = graph.with_layer(replace(layer, rate=float(sent.mean())))
                 continue
             if self.options.initial_voltage == "aligned":

@@ -235,15 +235,18 @@ def _calibration(
     Where no data is given there is a loud warning.
     """
     shape = network.inputs[0].size
+    neurons = [node for node in network if isinstance(node, Spiking)]
+    scaled = not neurons or any(node.registers is None for node in neurons)
     if calibration is not None and calibration.shape[2:] == shape:
         calibration = calibration.reshape(-1, *shape)
     if calibration is None:
-        warnings.warn(
-            "no calibration data: rates are scaled by uniform noise in 0..1 (seed "
-            f"{options.seed}), so accuracy is likely poor; give real inputs with --calibrate",
-            NmcompileWarning,
-            stacklevel=3,
-        )
+        if scaled:
+            warnings.warn(
+                "no calibration data: rates are scaled by uniform noise in 0..1 (seed "
+                f"{options.seed}), so accuracy is likely poor; give real inputs with --calibrate",
+                NmcompileWarning,
+                stacklevel=3,
+            )
         rng = np.random.default_rng(options.seed)
         return rng.random((SYNTHETIC_SAMPLES, *shape), dtype=np.float32)
     if calibration.shape[1:] != shape:
@@ -252,7 +255,7 @@ def _calibration(
         )
     if not len(calibration):
         raise DataError("the calibration data holds no samples; give at least one")
-    if len(calibration) < FEW_SAMPLES:
+    if scaled and len(calibration) < FEW_SAMPLES:
         warnings.warn(
             f"only {len(calibration)} calibration sample(s): the largest activations are a "
             f"guess, so rates may saturate; give {FEW_SAMPLES} or more, better 500",

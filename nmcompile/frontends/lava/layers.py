@@ -1,0 +1,116 @@
+"""lava-dl's layers: what lies between two layers of neurons, in units of the accumulator.
+
+Images are ``(channels, rows, columns)`` in the file, as in PyTorch, and kernels
+``(channels out, channels in, rows, columns)``, not mirrored; `netx` turns all of them around, for
+Lava counts ``(columns, rows, channels)``, and so arrives at the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmcompile.chip.arithmetic import WEIGHT_SHIFT
+from nmcompile.frontends.lava.file import Numbers
+from nmcompile.frontends.lava.neurons import check_kind, fire
+from nmcompile.frontends.lava.step import LavaStep
+from nmcompile.frontends.layout import Refused, Tensor, plain
+from nmcompile.ir import nodes
+from nmcompile.ir.nodes import FloatArray
+
+#: Weights of a dense layer beyond which `netx` clips them.
+CLIPPED = (-256, 254)
+
+
+def units(weights: Numbers) -> FloatArray:
+    """Weights as they reach the accumulator, 64 times the file's; exact in float32."""
+    return np.ascontiguousarray(weights * (1 << WEIGHT_SHIFT), np.float32)
+
+
+def source(step: LavaStep) -> Tensor:
+    """The network's input: spikes, or those of input neurons where the file has such."""
+    layer = step.layer
+    shape = layer.shape()
+    if layer.has_neuron():
+        check_kind(step)
+        step.note(
+            f"{layer.name}: its neurons, which Lava drives through their bias, are not on the "
+            "chip; the input is their spikes, 0 or 1 for each step, or any rate in 0..1"
+        )
+    return Tensor(step.add(nodes.Input, [], size=shape), shape, plain(len(shape)))
+
+
+def dense(step: LavaStep) -> Tensor:
+    """A product with all inputs."""
+    layer = step.layer
+    x = flat(step, step.x)
+    weights = dense_weights(step, "weight", x.shape[0])
+    drive = step.product(x, units(weights.T), None, "synapse")
+    return fire(step, drive, bias_of(step, weights.shape[0]))
+
+
+def flat(step: LavaStep, x: Tensor) -> Tensor:
+    """The input of a dense layer."""
+    if len(x.shape) != 1:
+        raise Refused(
+            f"it reads an image of shape {x.shape}", "put a flatten layer between the two"
+        )
+    return x
+
+
+def dense_weights(step: LavaStep, key: str, inputs: int) -> Numbers:
+    """(outputs, inputs) whole numbers."""
+    layer = step.layer
+    outputs = int(np.prod(layer.shape()))
+    weights = layer.integers(key)
+    if weights.ndim == 1 and weights.size == outputs * inputs:
+        weights = weights.reshape(outputs, inputs)
+    if weights.shape != (outputs, inputs):
+        raise layer.bad(
+            f"its {key} of shape {weights.shape} does not fit {inputs} inputs and {outputs} outputs"
+        )
+    if weights.min() < CLIPPED[0] or weights.max() > CLIPPED[1]:
+        step.note(
+            f"{layer.name}: its weights of {weights.min():.0f} to {weights.max():.0f} stay as they "
+            f"are, where Lava's NetX can clip what lies outside {CLIPPED[0]}..{CLIPPED[1]}"
+        )
+    return weights
+
+
+def bias_of(step: LavaStep, size: int) -> FloatArray | None:
+    """(neurons or channels,) bias, or None."""
+    if "bias" not in step.layer:
+        return None
+    bias = step.layer.integers("bias").reshape(-1)
+    if bias.shape != (size,):
+        raise step.layer.bad(f"its bias has {bias.size} numbers, expected {size}")
+    return bias.astype(np.float32) if bias.any() else None
+
+
+def conv(step: LavaStep) -> Tensor:
+    """A convolution over rows and columns."""
+    layer = step.layer
+    weights = layer.integers("weight")
+    if weights.ndim == 5 and weights.shape[4] == 1:
+        weights = weights[..., 0]
+    if weights.ndim != 4 or not weights.size:
+        raise layer.bad(f"its weight of shape {weights.shape} has no 4 axes")
+    if "delay" in layer and layer.integers("delay").any():
+        raise Refused(
+            "it has delays, which Lava's NetX leaves out of convolutions", "train it without delays"
+        )
+    (rows, cols), groups = layer.whole("padding", 2, 0), layer.whole("groups", 1, 1)[0]
+    image, layout = step.image(step.x, 2, channels_first=True)
+    node = step.add(
+        nodes.Conv2d, [image], "synapse", weights=units(weights.transpose(2, 3, 1, 0)),
+        stride=layer.whole("stride", 2, 1), dilation=layer.whole("dilation", 2, 1),
+        padding=((rows, rows), (cols, cols)), groups=groups,
+    )  # fmt: skip
+    drive = step.tensor(node, layout)
+    if "shape" in layer and drive.shape != layer.shape():
+        raise layer.bad(f"its shape is {layer.shape()}, but its result has {drive.shape}")
+    return fire(step, drive, bias_of(step, weights.shape[0]))
+
+
+def flatten(step: LavaStep) -> Tensor:
+    """Channels, rows and columns as one axis, the columns fastest."""
+    return step.flattened(step.x, plain(len(step.x.shape)))
