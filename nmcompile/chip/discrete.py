@@ -24,16 +24,19 @@ class DiscreteConnection:
 
     Attributes
     ----------
-    link : view and window, with int16 mantissas as weights
+    link : view, window and delay, with int16 mantissas as weights
     exponent, weight_bits, sign_mode : of its synapse format
-    delay : synaptic delay in steps, the same for all its synapses
     """
 
     link: Connection
     exponent: int
     weight_bits: int
     sign_mode: int
-    delay: int = 0
+
+    @property
+    def delay(self) -> int:
+        """Synaptic delay in steps, the same for all its synapses."""
+        return self.link.delay
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,7 +93,8 @@ def _is_plain(name: str, array: NDArray[Any]) -> bool:
 def _connection(
     entry: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
 ) -> DiscreteConnection:
-    options = _options({k: v for k, v in entry.items() if k != "link"}, tensors)
+    # Older files name a delay here, which was always 0.
+    options = _options({k: v for k, v in entry.items() if k not in ("link", "delay")}, tensors)
     link = _options({k: v for k, v in entry["link"].items() if k != "window"}, tensors)
     window = Window(**_options(entry["link"]["window"], tensors))
     return DiscreteConnection(link=Connection(**link, window=window), **options)

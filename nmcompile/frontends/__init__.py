@@ -24,8 +24,8 @@ def load(
 
     Parameters
     ----------
-    source : path of a `.keras`, whole-model `.h5`, `.onnx` or `.nir` file, or a Keras model or
-        `onnx.ModelProto` in memory
+    source : path of a `.keras`, whole-model `.h5`, `.onnx`, `.nir` or lava-dl's `.net` file, or a
+        Keras model or `onnx.ModelProto` in memory
     max_bytes : refuse files that are, or unpack to, more than this
     dialect : tool whose rules the neurons of a NIR file follow; None for what the file says
     dt : time step in seconds of a NIR file's neurons; None for what the file or its dialect says;
@@ -40,7 +40,7 @@ def load(
     UsageError
         An unknown dialect, or one for a format that has none.
     """
-    from nmcompile.frontends import keras, nir, onnx
+    from nmcompile.frontends import keras, lava, nir, onnx
 
     path, colon, _ = str(source).rpartition(":")
     if (
@@ -58,6 +58,8 @@ def load(
         raise UsageError(
             f"--dialect {dialect}: only NIR files have dialects, and {source} is none; leave it out"
         )
+    if isinstance(source, str | Path) and lava.holds_lava(Path(source), max_bytes):
+        return lava.load_file(Path(source), max_bytes)
     if isinstance(source, str | Path):
         front_end = onnx if _holds_onnx(Path(source)) else keras
         return front_end.load_file(Path(source), max_bytes)
@@ -67,7 +69,7 @@ def load(
         return onnx.load_model(source, max_bytes)
     raise ModelError(
         f"cannot compile an object of type {type(source).__name__}; give the path of a .keras, "
-        ".h5, .onnx or .nir file, or a Keras or ONNX model"
+        ".h5, .onnx, .nir or .net file, or a Keras or ONNX model"
     )
 
 

@@ -67,6 +67,7 @@ class Connection:
         integer mantissas once discretised
     window : geometry; the result in row-major order is the target layer's neurons
     origin : model layers that it stands for
+    delay : synaptic delay, steps beyond the one that every spike takes
     """
 
     source: str
@@ -75,6 +76,7 @@ class Connection:
     weights: NDArray[Any]
     window: Window
     origin: tuple[str, ...] = ()
+    delay: int = 0
 
     @property
     def out_shape(self) -> tuple[int, int, int]:
@@ -95,6 +97,8 @@ class Connection:
             words += f", stride {self.window.stride[0]}x{self.window.stride[1]}"
         if self.window.groups != 1:
             words += f", groups {self.window.groups}"
+        if self.delay:
+            words += f", delay {self.delay}"
         return words
 
 
@@ -179,6 +183,13 @@ class LayerGraph:
     def on_chip(self) -> Iterator[NeuronLayer]:
         """Layers that run on the chip."""
         return (layer for layer in self.layers if layer.place == "chip")
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether a layer reads one that is not before it."""
+        order = {layer.name: k for k, layer in enumerate(self.layers)}
+        order[self.input_name] = -1
+        return any(order[c.source] >= order[c.target] for c in self.connections)
 
     @property
     def encoder(self) -> NeuronLayer:

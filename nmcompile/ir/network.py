@@ -8,7 +8,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from nmcompile.errors import VerifyError
-from nmcompile.ir.nodes import Input, Node, Output, Shape
+from nmcompile.ir.nodes import Back, Input, Node, Output, Shape, Spiking
 
 #: Where a node runs: before the chip, on it, or after it.
 PLACES = ("host_in", "chip", "host_out")
@@ -46,7 +46,7 @@ class Network:
                 raise VerifyError(f"two layers are called {node.name!r}; names must be unique")
             by_name[node.name] = node
         for node in by_name.values():
-            for source in node.inputs:
+            for source in (*node.inputs, *_behind(node)):
                 if source not in by_name:
                     raise VerifyError(
                         f"layer {node.name!r} reads from {source!r}, not in the model"
@@ -58,6 +58,7 @@ class Network:
             if name not in needed:
                 needed.add(name)
                 stack.extend(by_name[name].inputs)
+                stack.extend(_behind(by_name[name]))
         sorter = TopologicalSorter(
             {name: node.inputs for name, node in by_name.items() if name in needed}
         )
@@ -128,9 +129,26 @@ class Network:
             inputs = self._input_shapes(node, shapes)
             node.verify(inputs)
             shapes[node.name] = node.shape(inputs)
+        for node in self.nodes:
+            if isinstance(node, Back):
+                self._verify_back(node, shapes)
         for name, place in self.place.items():
             if name not in self or place not in PLACES:
                 raise VerifyError(f"layer {name!r} is placed on {place!r}, which is not a place")
+
+    def _verify_back(self, node: Back, shapes: Mapping[str, Shape]) -> None:
+        if not isinstance(self[node.source], Spiking):
+            node.fail(f"comes back from {node.source!r}, which has no spiking neurons")
+        if node.size != shapes[node.source]:
+            node.fail(
+                f"has shape {node.size}, but {node.source!r}, from where it comes back, "
+                f"{shapes[node.source]}"
+            )
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether any layer reads spikes of the step before."""
+        return any(isinstance(node, Back) for node in self.nodes)
 
     def edit(self, changes: Mapping[str, Iterable[Node]]) -> Network:
         """A new network in which each named node is replaced by the given nodes (maybe none)."""
@@ -159,3 +177,8 @@ class Network:
     @staticmethod
     def _input_shapes(node: Node, shapes: Mapping[str, Shape]) -> list[Shape]:
         return [shapes[source] for source in node.inputs]
+
+
+def _behind(node: Node) -> tuple[str, ...]:
+    """The layer that a node reads without being computed after it."""
+    return (node.source,) if isinstance(node, Back) else ()

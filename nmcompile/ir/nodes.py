@@ -75,6 +75,14 @@ class Node:
         raise VerifyError(f"layer {self.name!r}: {text}")
 
 
+def broadcasts(shape: Shape, to: Shape) -> bool:
+    """Whether an array broadcasts to a shape and leaves it as it is."""
+    try:
+        return np.broadcast_shapes(shape, to) == tuple(to)
+    except ValueError:
+        return False
+
+
 def window_size(length: int, kernel: int, stride: int, dilation: int, padding: Pair) -> int:
     """Number of positions of a window along one axis."""
     return (length + sum(padding) - (kernel - 1) * dilation - 1) // stride + 1
@@ -245,11 +253,7 @@ class Affine(Node):
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
         for value in (self.scale, self.shift):
-            try:
-                fits = np.broadcast_shapes(value.shape, inputs[0]) == tuple(inputs[0])
-            except ValueError:
-                fits = False
-            if not fits:
+            if not broadcasts(value.shape, inputs[0]):
                 self.fail(f"scale or shift of shape {value.shape} does not fit {inputs[0]}")
         return inputs[0]
 
@@ -309,13 +313,7 @@ class Spiking(Elementwise):
 
     def verify(self, inputs: Sequence[Shape]) -> None:
         super().verify(inputs)
-        if self.bias is None:
-            return
-        try:
-            fits = np.broadcast_shapes(self.bias.shape, inputs[0]) == tuple(inputs[0])
-        except ValueError:
-            fits = False
-        if not fits:
+        if self.bias is not None and not broadcasts(self.bias.shape, inputs[0]):
             self.fail(f"bias of shape {self.bias.shape} does not fit {inputs[0]}")
 
     @property
@@ -359,6 +357,53 @@ class Integrator(Elementwise):
 
     def describe(self) -> str:
         return f"up to {self.largest:.4g}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Delay(Elementwise):
+    """Its input some steps later.
+
+    Attributes
+    ----------
+    steps : whole numbers, 0 or more, that broadcast to the input's shape, such as (1,) for one
+        delay or (channels,) for one a channel
+    """
+
+    steps: FloatArray
+
+    def verify(self, inputs: Sequence[Shape]) -> None:
+        super().verify(inputs)
+        if not broadcasts(self.steps.shape, inputs[0]):
+            self.fail(f"delays of shape {self.steps.shape} do not fit {inputs[0]}")
+        if (self.steps < 0).any() or (self.steps != np.rint(self.steps)).any():
+            self.fail("delays are whole numbers of steps, 0 or more")
+
+    def describe(self) -> str:
+        low, high = int(self.steps.min()), int(self.steps.max())
+        return f"{low} steps" if low == high else f"{low} to {high} steps"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Back(Node):
+    """What the spikes of a neuron layer stood for in the step before: a recurrent connection.
+
+    It has no inputs, so that a network stays without cycles.
+
+    Attributes
+    ----------
+    source : name of the neuron layer
+    size : shape of that layer
+    """
+
+    source: str
+    size: Shape
+    n_inputs: ClassVar[int | None] = 0
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        return self.size
+
+    def describe(self) -> str:
+        return f"from {self.source}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

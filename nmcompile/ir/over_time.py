@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from nmcompile.ir.reference import compute, evaluate
 
 #: Samples computed at a time.
 BATCH = 256
+#: Steps over which the value of a recurrent network is a mean.
+SETTLING = 64
 
 
 def evaluate_frames(network: Network, x: FloatArray, steps: int) -> FloatArray:
@@ -43,6 +46,29 @@ def evaluate_frames(network: Network, x: FloatArray, steps: int) -> FloatArray:
     return np.concatenate(parts)
 
 
+def settled(
+    network: Network, x: FloatArray, keep: Iterable[str], batch: int = BATCH
+) -> dict[str, FloatArray]:
+    """Mean values of some nodes while the input stays as it is; see `reference.evaluate`.
+
+    Parameters
+    ----------
+    x : (samples, *input shape)
+    keep : names of the nodes
+    """
+    names = list(dict.fromkeys(keep))
+    found: dict[str, list[FloatArray]] = {name: [] for name in names}
+    for start in range(0, max(len(x), 1), batch):
+        part = np.asarray(x[start : start + batch], np.float32)[:, None]
+        total = {name: np.zeros((len(part), *network.shapes[name]), np.float32) for name in names}
+        for values in values_over_time(network, part, SETTLING):
+            for name in names:
+                total[name] += values[name]
+        for name in names:
+            found[name].append(total[name] / np.float32(SETTLING))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
 def _run(network: Network, x: FloatArray, hold: int) -> FloatArray:
     """(samples, *output shape) mean output of a network with spiking neurons."""
     total: FloatArray | None = None
@@ -68,19 +94,44 @@ def values_over_time(
     node name -> (samples, *shape); of spiking neurons, what their spikes stand for
     """
     neurons: dict[str, _Neurons | _IntegerNeurons] = {}
+    delays = {node.name: _Line(node) for node in network if isinstance(node, nodes.Delay)}
+    before: dict[str, FloatArray] = {}
     for step in range(x.shape[1] * hold):
         values: dict[str, FloatArray] = {}
         for node in network:
             sources = [values[name] for name in node.inputs]
             if isinstance(node, nodes.Input):
                 values[node.name] = x[:, step // hold]
-            elif isinstance(node, Spiking):
+            elif isinstance(node, nodes.Back):
+                nothing = np.zeros((len(x), *node.size), np.float32)
+                values[node.name] = before.get(node.source, nothing)
+            elif isinstance(node, nodes.Delay):
+                values[node.name] = delays[node.name].step(sources[0])
+            elif isinstance(node, Spiking) and node.own:
                 kind = _Neurons if node.registers is None else _IntegerNeurons
                 state = neurons.setdefault(node.name, kind(node, sources[0]))
                 values[node.name] = state.step(sources[0])
             else:
                 values[node.name] = compute(node, sources)
+        before = values
         yield values
+
+
+class _Line:
+    """A line of delays: what went in some steps ago comes out."""
+
+    def __init__(self, node: nodes.Delay) -> None:
+        self._steps = node.steps
+        self._past: deque[FloatArray] = deque(maxlen=int(node.steps.max()) + 1)
+
+    def step(self, value: FloatArray) -> FloatArray:
+        """What comes out in the step in which `value` goes in."""
+        self._past.appendleft(value)
+        out = np.zeros_like(value)
+        for late in np.unique(self._steps):
+            if late < len(self._past):
+                out = np.where(self._steps == late, self._past[int(late)], out)
+        return out
 
 
 class _Neurons:

@@ -23,6 +23,9 @@ def evaluate(
 ) -> dict[str, FloatArray]:
     """Run the network on samples.
 
+    A recurrent network has no value without time: then these are means over some steps in which
+    the input stays as it is (`over_time.SETTLING`).
+
     Parameters
     ----------
     network : with ReLUs, not spikes
@@ -42,6 +45,10 @@ def evaluate(
     shape = network.inputs[0].size
     if x.shape[1:] != shape:
         raise DataError(f"samples have shape {x.shape[1:]}, the network takes {shape}")
+    if network.recurrent:
+        from nmcompile.ir.over_time import settled
+
+        return settled(network, x, [*keep, *(node.name for node in network.outputs)], batch)
     wanted = {*keep, *(node.name for node in network.outputs)}
     pieces: dict[str, list[FloatArray]] = {name: [] for name in wanted}
     batch = int(np.clip(UNFOLDED // _unfolded(network), 1, batch))
@@ -183,6 +190,7 @@ def _(node: nodes.Softmax, inputs: Sequence[FloatArray]) -> FloatArray:
 
 @compute.register(nodes.Output)
 @compute.register(nodes.Integrator)
+@compute.register(nodes.Delay)
 def _(node: Node, inputs: Sequence[FloatArray]) -> FloatArray:
     return inputs[0]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
@@ -16,7 +17,7 @@ from nmcompile.ir.layers import Connection, LayerGraph, NeuronLayer, Window
 from nmcompile.ir.linear import expand_groups
 from nmcompile.ir.nodes import FloatArray, Integrator, Node, ReLU, Shape, Spiking
 from nmcompile.ir.reference import compute, move
-from nmcompile.passes.base import Pass
+from nmcompile.passes.base import NmcompileWarning, Pass
 
 #: A path that no convolution expresses becomes a matrix of at most so many weights.
 MATRIX_LIMIT = 1 << 26
@@ -24,13 +25,19 @@ MATRIX_LIMIT = 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class _Term:
-    """Part of a value: a view of a source, behind a convolution where `weights` are given."""
+    """Part of a value: a view of a source, behind a convolution where `weights` are given.
+
+    `late` counts the steps of the network between a spike and its arrival: those of delays, and
+    one where a recurrent connection brings it back.
+    """
 
     source: str
     view: NDArray[np.int32]
     weights: FloatArray | None = None
     window: Window | None = None
     origin: tuple[str, ...] = ()
+    late: int = 0
+    back: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +70,7 @@ class Connect(Pass[Network, LayerGraph]):
         source = value.inputs[0]
         values: dict[str, _Value] = {}
         layers: list[NeuronLayer] = []
-        connections: list[Connection] = []
+        connections: list[_Made] = []
         depth = {source.name: -1}
         output = value.outputs[0]
         read: _Value | None = None
@@ -72,10 +79,15 @@ class Connect(Pass[Network, LayerGraph]):
             if isinstance(node, nodes.Input):
                 values[node.name] = _source_value(node.name, shape)
                 continue
+            if isinstance(node, nodes.Back):
+                (term,) = _source_value(node.source, shape).terms
+                back = replace(term, late=1, back=True, origin=node.origin)
+                values[node.name] = _Value(shape, (back,), np.zeros(shape, np.float32))
+                continue
             inputs = [values[name] for name in node.inputs]
             if isinstance(node, (ReLU, Spiking, Integrator)):
                 made = _connections(node, inputs[0])
-                depth[node.name] = 1 + max((depth[c.source] for c in made), default=0)
+                depth[node.name] = 1 + max((depth[c.source] for c in made if not c.back), default=0)
                 connections.extend(made)
                 bias = inputs[0].bias
                 if isinstance(node, Spiking) and node.bias is not None:
@@ -106,13 +118,14 @@ class Connect(Pass[Network, LayerGraph]):
                     "that are; put a ReLU before the last layer, or use --readout chip"
                 )
         offset = _encoder_depth(layers)
+        own = {node.name for node in value if isinstance(node, Spiking) and node.own}
         return LayerGraph(
             name=value.name,
             dt_s=value.dt_s,
             input_name=source.name,
             input_shape=source.size,
             layers=tuple(replace(layer, depth=layer.depth - offset) for layer in layers),
-            connections=tuple(connections),
+            connections=tuple(each.connection(depth, own) for each in connections),
             read_layers=read_layers,
             read_weights=read_weights,
             read_bias=read_bias,
@@ -137,6 +150,9 @@ def _through(network: Network, node: Node, inputs: Sequence[_Value]) -> _Value:
     bias = compute(node, [value.bias[None] for value in inputs])[0]
     if isinstance(node, nodes.Add):
         return _Value(shape, tuple(term for value in inputs for term in value.terms), bias)
+    if isinstance(node, nodes.Delay):
+        late = tuple(part for term in inputs[0].terms for part in _delayed(node, term, shape))
+        return _Value(shape, late, bias)
     terms: list[_Term] = []
     for k, value in enumerate(inputs):
         for term in value.terms:
@@ -145,6 +161,35 @@ def _through(network: Network, node: Node, inputs: Sequence[_Value]) -> _Value:
             except _NotAConvolution:
                 terms.append(_matrix(node, k, term, inputs))
     return _Value(shape, tuple(terms), bias)
+
+
+def _delayed(node: nodes.Delay, term: _Term, shape: Shape) -> Iterator[_Term]:
+    """The term behind delays; a term for each of them."""
+    steps = np.broadcast_to(node.steps, shape)
+    different = np.unique(steps).astype(int).tolist()
+    origin = term.origin + node.origin
+    if len(different) > 1 and term.weights is not None:
+        each = node.steps.reshape(-1)
+        if each.size != shape[-1] or node.steps.shape[-1:] != shape[-1:]:
+            raise CompileError(
+                f"layer {node.name!r}: its delays differ between places of a channel, and it reads "
+                "weights; delay the spikes before them, or give a delay for each channel"
+            )
+        if not _is_image(shape, term):
+            term = _matrix(nodes.Flatten(name=node.name), 0, term, [_empty(shape)])
+            each = steps.reshape(-1)
+    for n in different:
+        part = replace(term, late=term.late + n, origin=origin)
+        if len(different) == 1:
+            yield part
+        elif term.weights is None:
+            yield replace(part, view=np.where(steps == n, term.view, -1).astype(np.int32))
+        else:
+            yield replace(part, weights=np.where(each == n, term.weights, np.float32(0)))
+
+
+def _empty(shape: Shape) -> _Value:
+    return _Value(shape, (), np.zeros(shape, np.float32))
 
 
 def _apply(node: Node, k: int, term: _Term, inputs: Sequence[_Value]) -> _Term:
@@ -214,7 +259,8 @@ def _conv_term(
     window: Window,
     origin: tuple[str, ...],
 ) -> _Term:
-    return _Term(term.source, np.ascontiguousarray(view), weights, window, origin)
+    view = np.ascontiguousarray(view)
+    return replace(term, view=view, weights=weights, window=window, origin=origin)
 
 
 def _matrix(node: Node, k: int, term: _Term, inputs: Sequence[_Value]) -> _Term:
@@ -265,23 +311,52 @@ def _node_of(term: _Term) -> nodes.Conv2d:
     )
 
 
-def _connections(node: Node, value: _Value) -> list[Connection]:
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A connection before all layers' places in the pipeline are known."""
+
+    source: str
+    target: str
+    back: bool
+    late: int
+    link: Connection
+
+    def connection(self, depth: Mapping[str, int], own: Container[str]) -> Connection:
+        """The connection with its synaptic delay.
+
+        In the network a spike passes all layers in one step, on the chip it takes one for each.
+        So the model's own neurons, which remember, see the chip's inputs as many steps later as
+        they lie deep; paths that are shorter are delayed to keep pace.
+        """
+        ahead = depth[self.target] - depth[self.source] - 1 if self.target in own else -self.back
+        delay = self.late + ahead
+        if delay < 0:
+            warnings.warn(
+                f"the spikes of layer {self.source!r} come back to {self.target!r} {-delay} "
+                "step(s) later on the chip than in the model, for each layer takes a step; train "
+                "with the loop around one layer, or with a delay in it",
+                NmcompileWarning,
+                stacklevel=4,
+            )
+        return replace(self.link, delay=max(delay, 0))
+
+
+def _connections(node: Node, value: _Value) -> list[_Made]:
     """Connections into a neuron layer; a bare view becomes weights of one."""
     made = []
     for term in value.terms:
         term = _with_weights(term)
         assert term.weights is not None
         assert term.window is not None
-        made.append(
-            Connection(
-                source=term.source,
-                target=node.name,
-                view=term.view,
-                weights=term.weights,
-                window=term.window,
-                origin=term.origin,
-            )
+        link = Connection(
+            source=term.source,
+            target=node.name,
+            view=term.view,
+            weights=term.weights,
+            window=term.window,
+            origin=term.origin,
         )
+        made.append(_Made(term.source, node.name, term.back, term.late, link))
     return made
 
 
@@ -306,7 +381,7 @@ def _read_out(
         total = parts.setdefault(term.source, np.zeros((sizes[term.source], outputs), np.float32))
         identity = nodes.Flatten(name="read-out")
         shape = (*_node_of(full).shape([full.view.shape]),)
-        flat = _matrix(identity, 0, full, [_Value(shape, (), np.zeros(shape, np.float32))])
+        flat = _matrix(identity, 0, full, [_empty(shape)])
         assert flat.weights is not None
         total[flat.view.reshape(-1)] += flat.weights[0, 0]
     names = tuple(parts)

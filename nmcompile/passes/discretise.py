@@ -88,6 +88,8 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
     ) -> tuple[DiscreteLayer, list[DiscreteConnection]]:
         """One layer of the graph and the connections into it, in integers."""
         incoming = [_per_spike(graph, link) for link in graph.into(layer.name)]
+        for link in incoming:
+            self._check_delay(link)
         if isinstance(layer.neuron, Spiking) and layer.neuron.registers is not None:
             return exact_layer(layer, incoming, self.weight_bits, self.hardware)
         registers = self.hardware.compartment
@@ -145,6 +147,15 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
             for link in incoming
         ]
         return made, links
+
+    def _check_delay(self, link: Connection) -> None:
+        most = self.hardware.synapse.delay_max.value
+        if link.delay > most:
+            raise CompileError(
+                f"connection {link.name}: spikes arrive {link.delay} steps late, a synapse delays "
+                f"by {most} at most; use shorter delays, or put a layer that passes spikes on "
+                "between"
+            )
 
     def _dynamics(self, layer: NeuronLayer, dt_s: float) -> tuple[int, int, int]:
         """decay_u, decay_v and refractory delay of a layer."""

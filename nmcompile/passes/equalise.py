@@ -45,7 +45,7 @@ class Equalise(Pass[LayerGraph, LayerGraph]):
     percentile: float
 
     def run(self, value: LayerGraph) -> LayerGraph:
-        if not self.strength:
+        if not self.strength or value.recurrent:
             return value
         x = self.samples[:SAMPLES]
         graph = value

@@ -33,7 +33,7 @@ class Split(NetworkPass):
         if len(network.outputs) != 1:
             names = ", ".join(node.inputs[0] for node in network.outputs)
             raise CompileError(f"the network has several outputs ({names}); one is supported")
-        neurons = [node.name for node in network if isinstance(node, (ReLU, Spiking))]
+        neurons = _neurons(network)
         needed = self.host_layers + (self.readout == "host")
         if len(neurons) < needed:
             raise CompileError(
@@ -104,6 +104,13 @@ def chip_share(network: Network) -> float:
     costs = {node.name: network.macs(node.name) for node in network}
     total = sum(costs.values())
     return sum(costs[n] for n, place in network.place.items() if place == "chip") / max(total, 1)
+
+
+def _neurons(network: Network) -> list[str]:
+    """Neuron layers in an order in which those that the input reaches come first."""
+    names = [node.name for node in network if isinstance(node, (ReLU, Spiking))]
+    start = network.inputs[0].name
+    return sorted(names, key=lambda name: start not in _upstream(network, name))
 
 
 def _upstream(network: Network, name: str) -> set[str]:

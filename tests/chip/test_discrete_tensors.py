@@ -41,7 +41,7 @@ def test_connections_come_back_as_they_were(program):
         source, target = link.link.source, link.link.target
         assert np.prod(link.link.out_shape) == graph.sizes()[target]
         assert link.link.view.max() < graph.sizes()[source]
-        assert {field.name for field in fields(link)} >= {"exponent", "delay"}
+        assert {field.name for field in fields(link)} >= {"exponent", "weight_bits"}
 
 
 def test_a_program_without_them_says_so(program):

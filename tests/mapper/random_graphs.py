@@ -161,11 +161,10 @@ def random_graph(seed: int) -> DiscreteGraph | None:
         layers=tuple(layers),
         connections=tuple(
             DiscreteConnection(
-                link,
                 exponent=int(dice.rng.choice([0, 1])),
                 weight_bits=8,
                 sign_mode=1,
-                delay=int(dice.rng.choice([0, 0, 1, 3])),
+                link=replace(link, delay=int(dice.rng.choice([0, 0, 1, 3]))),
             )
             for link in links
         ),

@@ -19,6 +19,10 @@ from nmcompile.ir.nodes import FloatArray
 
 #: Weights of a dense layer beyond which `netx` clips them.
 CLIPPED = (-256, 254)
+#: Steps that a synapse delays at most; `netx` clips longer delays.
+MAX_DELAY = 62
+#: Synapses, counted once for each different delay, beyond which a file asks for too much memory.
+MAX_SYNAPSES = 1 << 24
 
 
 def units(weights: Numbers) -> FloatArray:
@@ -44,8 +48,71 @@ def dense(step: LavaStep) -> Tensor:
     layer = step.layer
     x = flat(step, step.x)
     weights = dense_weights(step, "weight", x.shape[0])
-    drive = step.product(x, units(weights.T), None, "synapse")
+    if "delay" in layer:
+        drive = delayed_product(step, x, weights)
+    else:
+        drive = step.product(x, units(weights.T), None, "synapse")
     return fire(step, drive, bias_of(step, weights.shape[0]))
+
+
+def recurrent(step: LavaStep) -> Tensor:
+    """A product with all inputs, and one with the layer's own spikes of the step before."""
+    layer = step.layer
+    if "delay" in layer:
+        raise Refused(
+            "it has delays, and Lava's NetX reads the weights of recurrent layers with delays at "
+            "another scale",
+            "train it without delays",
+        )
+    x = flat(step, step.x)
+    weights = dense_weights(step, "weight", x.shape[0])
+    size = weights.shape[0]
+    back = step.add(nodes.Back, [], "back", source=step.name, size=(size,))
+    own = units(dense_weights(step, "weight_rec", size).T)
+    forward = step.product(x, units(weights.T), None, "synapse")
+    around = step.product(Tensor(back, (size,), (0,)), own, None, "recurrent")
+    both = step.add(nodes.Add, [forward.node, around.node], "sum")
+    return fire(step, Tensor(both, (size,), (0,)), bias_of(step, size))
+
+
+def delayed_product(step: LavaStep, x: Tensor, weights: Numbers) -> Tensor:
+    """A product whose spikes arrive late: by synapse, by output, or else by input, as in `netx`."""
+    layer = step.layer
+    delay = layer.integers("delay")
+    if delay.size and (delay.min() < 0 or delay.max() > MAX_DELAY):
+        raise Refused(
+            f"its delays go from {delay.min():.0f} to {delay.max():.0f}, the chip's are "
+            f"0..{MAX_DELAY} steps",
+            f"train with delays of at most {MAX_DELAY} (slayer.axon.Delay, max_delay)",
+        )
+    outputs, inputs = weights.shape
+    if delay.size == 1 or delay.shape in ((outputs,), (outputs, 1)):
+        product = step.product(x, units(weights.T), None, "synapse")
+        return _late(step, product, delay, "delay")
+    if delay.shape in ((inputs,), (1, inputs)):
+        return step.product(_late(step, x, delay, "delay"), units(weights.T), None, "synapse")
+    if delay.shape != weights.shape:
+        raise layer.bad(f"its delay of shape {delay.shape} does not fit weights {weights.shape}")
+    different = np.unique(delay)
+    if len(different) * weights.size > MAX_SYNAPSES:
+        raise Refused(
+            f"its {weights.size} synapses have {len(different)} different delays",
+            "use a delay for each neuron",
+        )
+    parts = []
+    for n in different:
+        apart = units(np.where(delay == n, weights, 0).T)
+        product = step.product(x, apart, None, f"synapse-{n:.0f}")
+        parts.append(_late(step, product, np.array([n]), f"delay-{n:.0f}").node)
+    node = parts[0] if len(parts) == 1 else step.add(nodes.Add, parts, "sum")
+    return Tensor(node, (outputs,), (0,))
+
+
+def _late(step: LavaStep, x: Tensor, delay: Numbers, suffix: str) -> Tensor:
+    if not delay.any():
+        return x
+    steps = delay.reshape(-1).astype(np.float32)
+    return Tensor(step.add(nodes.Delay, [x.node], suffix, steps=steps), x.shape, x.layout)
 
 
 def flat(step: LavaStep, x: Tensor) -> Tensor:

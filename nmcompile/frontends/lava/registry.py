@@ -8,6 +8,7 @@ from nmcompile.frontends.lava.step import Converter
 CONVERTERS: dict[str, Converter] = {
     "conv": layers.conv,
     "dense": layers.dense,
+    "dense_rec": layers.recurrent,
     "flatten": layers.flatten,
     "input": layers.source,
 }
