@@ -57,8 +57,9 @@ def build(
 
     Parameters
     ----------
-    model : path of a `.keras`, `.h5`, `.onnx`, `.nir` or `.net` file, a Keras or ONNX model, or a Nengo
-        network, or ``FILE.py:NAME`` of one, which runs that file and needs the extra `nengo`
+    model : path of a `.keras`, `.h5`, `.onnx`, `.nir` or lava-dl's `.net` file, or a Keras or ONNX
+        model; or a Nengo network, or ``FILE.py:NAME`` of one, which runs that file and needs the
+        extra `nengo`
     target : ``family[:board]``; None for the smallest Loihi 1 board on which it fits
     calibrate : data file, or (samples, *input shape) array, that shows real inputs
     dialect : tool whose rules the neurons of a NIR file follow; None for what the file says

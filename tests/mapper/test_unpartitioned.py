@@ -58,5 +58,7 @@ def test_a_recurrent_network(hardware: HardwareModel) -> None:
 def test_delays() -> None:
     stages = Stages.of(random_network(0))
     graph = stages.discrete
-    late = tuple(replace(c, link=replace(c.link, delay=k + 1)) for k, c in enumerate(graph.connections))
+    late = tuple(
+        replace(c, link=replace(c.link, delay=k + 1)) for k, c in enumerate(graph.connections)
+    )
     assert_fires_alike(replace(graph, connections=late), small_core(compartments=30), stages.x[:1])
