@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmcompile.chip.arithmetic import WEIGHT_SHIFT
+from nmcompile.chip.arithmetic import (
+    EXCITATORY,
+    INHIBITORY,
+    MIXED,
+    WEIGHT_SHIFT,
+    mantissa_range,
+)
 from nmcompile.frontends.lava.file import Numbers
 from nmcompile.frontends.lava.neurons import check_kind, fire
 from nmcompile.frontends.lava.step import LavaStep
@@ -17,8 +23,6 @@ from nmcompile.frontends.layout import Refused, Tensor, plain
 from nmcompile.ir import nodes
 from nmcompile.ir.nodes import FloatArray
 
-#: Weights of a dense layer beyond which `netx` clips them.
-CLIPPED = (-256, 254)
 #: Steps that a synapse delays at most; `netx` clips longer delays.
 MAX_DELAY = 62
 #: Synapses, counted once for each different delay, beyond which a file asks for too much memory.
@@ -135,10 +139,12 @@ def dense_weights(step: LavaStep, key: str, inputs: int) -> Numbers:
         raise layer.bad(
             f"its {key} of shape {weights.shape} does not fit {inputs} inputs and {outputs} outputs"
         )
-    if weights.min() < CLIPPED[0] or weights.max() > CLIPPED[1]:
+    low, high = weights.min(initial=0), weights.max(initial=0)
+    held = mantissa_range(MIXED if low < 0 < high else INHIBITORY if low < 0 else EXCITATORY)
+    if low < held[0] or high > held[1]:
         step.note(
-            f"{layer.name}: its weights of {weights.min():.0f} to {weights.max():.0f} stay as they "
-            f"are, where Lava's NetX can clip what lies outside {CLIPPED[0]}..{CLIPPED[1]}"
+            f"{layer.name}: its weights of {low:.0f} to {high:.0f} stay as they are, where Lava's "
+            f"NetX clips them to {held[0]}..{held[1]}"
         )
     return weights
 
