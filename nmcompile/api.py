@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nmcompile.analysis.evaluation import (
     evaluate_program,
     float_network,
     holds_float_network,
+    output_size,
 )
 from nmcompile.backends.base import Backend
 from nmcompile.backends.emulator import Emulator
@@ -26,9 +27,10 @@ from nmcompile.errors import DataError, FitError, UsageError
 from nmcompile.frontends import load
 from nmcompile.frontends.python import is_nengo, is_python, read_object
 from nmcompile.hardware import HardwareModel, load_hardware, model_names, parse_target
-from nmcompile.host.data import Data, load_data
+from nmcompile.host.data import Data, join_inputs, load_data
 from nmcompile.ir.nodes import FloatArray
 from nmcompile.passes.folded import folded_layers
+from nmcompile.passes.join_ends import named_inputs
 from nmcompile.passes.options import BuildOptions, checked_options
 from nmcompile.passes.pipeline import Watcher, compile_network
 from nmcompile.passes.remedies import remedies
@@ -46,7 +48,7 @@ def build(
     model: str | Path | object,
     target: str | None = None,
     *,
-    calibrate: str | Path | FloatArray | None = None,
+    calibrate: str | Path | FloatArray | Mapping[str, FloatArray] | None = None,
     dialect: str | None = None,
     dump_ir: Path | None = None,
     watch: Watcher | None = None,
@@ -61,7 +63,8 @@ def build(
         model; or a Nengo network, or ``FILE.py:NAME`` of one, which runs that file and needs the
         extra `nengo`
     target : ``family[:board]``; None for the smallest Loihi 1 board on which it fits
-    calibrate : data file, or (samples, *input shape) array, that shows real inputs
+    calibrate : data file, or (samples, *input shape) array, that shows real inputs; of a network
+        with several inputs an array for each, by name
     dialect : tool whose rules the neurons of a NIR file follow; None for what the file says
     dump_ir : folder for the text of every stage
     watch : called after each pass
@@ -94,15 +97,21 @@ def build(
                 "--dump-ir writes the value after each pass, and a Nengo network is built by none; "
                 "leave it out"
             )
+        if isinstance(calibrate, Mapping):
+            raise DataError("a Nengo network has one input: give its samples as one array")
         return _build_nengo(model, target, chosen, calibrate, sha256)
     if chosen.early_exit and calibrate is None:
         raise UsageError(
             "--early-exit: when a lead is safe is learnt from real inputs; give some, --calibrate"
         )
     source = load(model, dialect=dialect, dt=chosen.dt)
-    shape = source.network.inputs[0].size
+    shape, inputs = source.network.sample_shape, named_inputs(source.network)
     if isinstance(calibrate, (str, Path)):
-        calibrate = load_data(calibrate, shape).x
+        calibrate = load_data(calibrate, shape, inputs=inputs).x
+    elif isinstance(calibrate, Mapping):
+        if not inputs:
+            raise DataError("the network has one input: give its samples as one array")
+        calibrate = join_inputs(calibrate, inputs, "the calibration data: ", ", ".join(calibrate))
     elif calibrate is not None:
         calibrate = _numbers(calibrate)
     try:
@@ -181,6 +190,7 @@ def evaluate(
     limit: int | None = None,
     backend: Backend | None = None,
     resume: Path | None = None,
+    output: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Judge a Program on labelled data; see `analysis.evaluation.evaluate_program`.
@@ -190,16 +200,22 @@ def evaluate(
     data : file with `x` and `y`, or data already read
     limit : use the first so many samples
     backend : the emulator on all cores where None
+    output : which output the labels are for, of a network with several
     """
     if not isinstance(data, Data):
-        classes = program.read_out.weights.shape[1]
-        data = load_data(data, program.encoder.input_shape, labels=classes)
+        data = load_data(
+            data,
+            program.encoder.input_shape,
+            inputs=program.inputs,
+            labels=output_size(program, output),
+        )
     return evaluate_program(
         program,
         data.first(limit),
         backend or Emulator(),
         steps=steps,
         resume=resume,
+        output=output,
         progress=progress,
     )
 
@@ -222,12 +238,20 @@ def diagnose(
     backend : the emulator on all cores where None
     """
     if not isinstance(data, Data):
-        classes = program.read_out.weights.shape[1]
-        data = load_data(data, program.encoder.input_shape, labels=classes, needed=False)
+        # With several outputs nothing says which one labels are for.
+        classes = None if program.outputs else program.read_out.weights.shape[1]
+        data = load_data(
+            data, program.encoder.input_shape, inputs=program.inputs, labels=classes, needed=False
+        )
     folded = None
     if holds_float_network(program):
-        options = program.manifest.get("options", {})
-        folded = folded_layers(float_network(program), program.encoder, options)
+        network = float_network(program)
+        if network.recurrent:
+            raise UsageError(
+                "diagnose compares layers with what they would do in float, one after the other, "
+                "and recurrent layers have no such order; use eval, or run with --probe"
+            )
+        folded = folded_layers(network, program.encoder, program.manifest.get("options", {}))
     return diagnose_program(
         program,
         data,

@@ -32,11 +32,28 @@ def leaky(*shape: int, beta: float = 0.9, threshold: float = 1.0) -> nn.Module:
     )  # fmt: skip
 
 
-def synaptic(*shape: int, alpha: float = 0.8, beta: float = 0.7) -> nn.Module:
+def synaptic(*shape: int, alpha: float = 0.8, beta: float = 0.7, delay: bool = False) -> nn.Module:
     return snntorch.Synaptic(
         alpha=torch.full(shape, alpha), beta=torch.full(shape, beta),
         threshold=torch.full(shape, 1.5), init_hidden=True, reset_mechanism="zero",
-        reset_delay=False,
+        reset_delay=delay,
+    )  # fmt: skip
+
+
+def recurrent(kind: type[nn.Module], size: int, **decays: float) -> nn.Module:
+    """Neurons of snnTorch that read their own spikes, with the reset that is its default."""
+    layer = kind(
+        threshold=torch.full((size,), 1.2), linear_features=size, init_hidden=True,
+        reset_mechanism="zero", **{key: torch.full((size,), each) for key, each in decays.items()},
+    )  # fmt: skip
+    nn.init.normal_(layer.recurrent.weight, 0, 0.3)
+    return layer
+
+
+def late(size: int) -> nn.Module:
+    return snntorch.Leaky(
+        beta=torch.full((size,), 0.8), threshold=torch.full((size,), 0.7), init_hidden=True,
+        reset_mechanism="zero",
     )  # fmt: skip
 
 
@@ -70,8 +87,10 @@ def run_snntorch(layers: list[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor
     net = nn.Sequential(*layers)
     spikes, voltages = [], []
     for step in range(x.shape[1]):
-        spikes.append(net(x[:, step]))
-        voltages.append(layers[-1].mem.clone())
+        fired = net(x[:, step])
+        spikes.append(fired)
+        # With a delayed reset, snnTorch shows the voltage before it.
+        voltages.append(layers[-1].mem * (1 - fired))
     return torch.stack(spikes, 1), torch.stack(voltages, 1)
 
 
@@ -87,6 +106,8 @@ def run_norse(layers: list[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, t
 
 def numbers(node: Any) -> None:
     """Tensors as arrays, in every node: `nir.write` takes no others."""
+    for inner in node.nodes.values() if isinstance(node, nir.NIRGraph) else ():
+        numbers(inner)
     for key, value in vars(node).items():
         if isinstance(value, torch.Tensor):
             setattr(node, key, value.detach().numpy())
@@ -129,6 +150,13 @@ def main() -> None:
     network("snntorch_image", image(leaky(4, 6, 8), leaky(6, threshold=0.5)), (2, 6, 8))
     network("norse_dense", dense(box(20), iaf(6)), (12,))
     network("norse_image", convolutions(box(4, 6, 8), box(3, 2, 3, v_th=0.05)), (2, 6, 8))
+    loops = (
+        ("synaptic", recurrent(snntorch.RSynaptic, 20, alpha=0.7, beta=0.8)),
+        ("leaky", recurrent(snntorch.RLeaky, 20, beta=0.9)),
+    )
+    for kind, layer in loops:
+        network(f"snntorch-reset-delay_{kind}", dense(layer, late(6)), (12,))
+    network("snntorch-reset-delay_feedforward", dense(synaptic(20, delay=True), late(6)), (12,))
     for name, (layers, shape, run, graph) in NETWORKS.items():
         with torch.no_grad():
             for layer in layers:

@@ -119,6 +119,30 @@ def float_network(program: Program) -> Network:
     return network_from_tensors(structure, program.attachments)
 
 
+def output_size(program: Program, output: str | None) -> int:
+    """Classes of an output of a Program: of the only one, or of that with a name.
+
+    Raises
+    ------
+    UsageError
+        No name where there are several outputs, or an unknown one.
+    """
+    return len(range(*_columns(program, output).indices(program.read_out.weights.shape[1])))
+
+
+def _columns(program: Program, output: str | None) -> slice:
+    if output in program.outputs:
+        return program.outputs[output or ""]
+    if output is None and not program.outputs:
+        return slice(None)
+    if not program.outputs:
+        raise UsageError(f"--output {output}: the network has one output, without a name")
+    raise UsageError(
+        f"the network has several outputs; name with --output that which the labels are for, of "
+        f"{', '.join(program.outputs)}"
+    )
+
+
 def evaluate_program(
     program: Program,
     data: Data,
@@ -126,6 +150,7 @@ def evaluate_program(
     *,
     steps: int | None = None,
     resume: Path | None = None,
+    output: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Run labelled samples on a backend and on the float network.
@@ -135,6 +160,7 @@ def evaluate_program(
     data : with labels
     steps : per sample; None for the Program's
     resume : file that keeps what is done after each batch, and from which work goes on
+    output : which output the labels are for, of a network with several
     progress : called with (samples done, samples in all)
 
     Raises
@@ -151,11 +177,14 @@ def evaluate_program(
             f"{data.path}: {len(data)} samples and labels of shape {data.y.shape}; "
             "one sample or more is needed, and one label for each"
         )
+    columns = _columns(program, output)
+    if output is not None and program.read_out.margin:
+        raise UsageError("a Program with several outputs has no early exit; build it without")
     steps = program.steps if steps is None else steps
     network = float_network(program) if holds_float_network(program) else None
     session = backend.load(program)
     names = [program.encoder.name, *(layer.name for layer in program.layers)]
-    fingerprint = _fingerprint(program, data, steps, backend)
+    fingerprint = _fingerprint(program, data, steps, backend, output)
     log = _Log(overflows=np.zeros(len(names), np.int64))
     if resume is not None and resume.exists():
         log = _read_log(resume, fingerprint)
@@ -169,9 +198,10 @@ def evaluate_program(
         result = session.run(part, steps, probes, first=log.done)
         log.seconds += time.perf_counter() - begin
         result_backend, target = result.backend, result.target
-        log.float_answers.append(_float_answers(network, part, steps))
-        log.answers.append(result.answers)
-        early = Exits(np.full(len(part), steps), result.answers)
+        answers = result.scores[:, columns].argmax(axis=1).astype(np.int64)
+        log.float_answers.append(_float_answers(network, part, steps, columns))
+        log.answers.append(answers)
+        early = Exits(np.full(len(part), steps), answers)
         if program.read_out.margin:
             early = exits(program, scores_over_time(program, result), program.read_out.margin)
         log.early_answers.append(early.answers)
@@ -189,13 +219,13 @@ def evaluate_program(
 
 
 def _float_answers(
-    network: Network | None, x: NDArray[np.float32], steps: int
+    network: Network | None, x: NDArray[np.float32], steps: int, columns: slice
 ) -> NDArray[np.int64]:
     """(samples,) the float network's answers; -1 where there is none."""
     if network is None:
         return np.full(len(x), -1, np.int64)
     outputs = evaluate_frames(network, x, steps)
-    return outputs.reshape(len(x), -1).argmax(axis=1).astype(np.int64)
+    return outputs.reshape(len(x), -1)[:, columns].argmax(axis=1).astype(np.int64)
 
 
 def _judge(
@@ -261,13 +291,15 @@ def paired_difference(
     return difference, float(max(middle - half, -1)), float(min(middle + half, 1))
 
 
-def _fingerprint(program: Program, data: Data, steps: int, backend: Backend) -> str:
+def _fingerprint(
+    program: Program, data: Data, steps: int, backend: Backend, output: str | None
+) -> str:
     seed = getattr(backend, "seed", 0)
     kind = type(backend).__name__
     digest = hashlib.sha256(
         f"{program_checksum(program)} {steps} {kind} {seed} {data.x.shape}".encode()
     )
-    digest.update(data.x.tobytes())
+    digest.update(data.x.tobytes() + (output or "").encode())
     if data.y is not None:
         digest.update(data.y.tobytes())
     return digest.hexdigest()

@@ -144,6 +144,7 @@ class ReadOut:
     window : share of the steps, the last ones, in which spikes are counted, above 0 to 1
     synapse_s : time constant in seconds of a filter that late spikes pass with more weight than
         early ones; 0 for none
+    rise_s : time constant in seconds of a second filter before it; 0 for none
     margin : lead of the best score over the second, times the steps that were counted, at which
         an answer is safe before the last step; 0 where answers are given at the end
     """
@@ -154,6 +155,7 @@ class ReadOut:
     bias: NDArray[np.float32]
     window: float = 1.0
     synapse_s: float = 0.0
+    rise_s: float = 0.0
     margin: float = 0.0
 
     def describe(self) -> str:
@@ -162,7 +164,8 @@ class ReadOut:
         if self.window < 1:
             words.append(f"in the last {self.window:.3g} of the steps")
         if self.synapse_s:
-            words.append(f"filtered with {self.synapse_s * 1e3:g} ms")
+            times = [f"{each * 1e3:g} ms" for each in (self.rise_s, self.synapse_s) if each]
+            words.append(f"filtered with {' and '.join(times)}")
         if self.margin:
             words.append(f"answers early at a lead of {self.margin:.3g}")
         return "; ".join(words)
@@ -200,6 +203,20 @@ class Program:
     def chips(self) -> int:
         """Number of chips in use."""
         return len({core.chip for core in self.cores})
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the network's inputs where it has several, joined into one."""
+        return {name: tuple(shape) for name, shape in self.manifest.get("inputs", {}).items()}
+
+    @property
+    def outputs(self) -> dict[str, slice]:
+        """Names of the network's outputs where it has several, and where their scores are."""
+        found, start = {}, 0
+        for name, size in self.manifest.get("outputs", {}).items():
+            found[name] = slice(start, start + size)
+            start += size
+        return found
 
     def layer(self, name: str) -> Layer:
         """A layer by its name; KeyError where there is none."""

@@ -421,6 +421,11 @@ def _host_faults(program: Program) -> Iterator[str]:
     for what, number, sound in (
         ("window", read.window, 0 < read.window <= 1),
         ("synapse", read.synapse_s, 0 <= read.synapse_s < float("inf")),
+        (
+            "rise",
+            read.rise_s,
+            read.rise_s == 0 or (read.synapse_s > 0 < read.rise_s < float("inf")),
+        ),
         ("margin", read.margin, 0 <= read.margin < float("inf")),
     ):
         if not sound:

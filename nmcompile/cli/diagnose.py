@@ -47,8 +47,10 @@ def diagnose(
     elif sample:
         raise UsageError("--sample chooses what a page shows; give --html PAGE as well")
     program = Program.load(program_path)
-    classes = program.read_out.weights.shape[1]
-    data = load_data(data_path, program.encoder.input_shape, labels=classes, needed=False)
+    classes = None if program.outputs else program.read_out.weights.shape[1]
+    data = load_data(
+        data_path, program.encoder.input_shape, inputs=program.inputs, labels=classes, needed=False
+    )
     for number in sample or ():
         if number >= len(data):
             raise UsageError(

@@ -27,12 +27,18 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="Also write a page with pictures (extra: report).")
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="Output that the labels are for, of a network with several."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Judge a Program on labelled data, beside the float network that it was built from."""
+    from nmcompile.analysis.evaluation import output_size
     from nmcompile.api import evaluate as judge
     from nmcompile.backends.emulator import Emulator
     from nmcompile.chip.program import Program
+    from nmcompile.errors import UsageError
     from nmcompile.files import check_writable
     from nmcompile.hardware import parse_target
     from nmcompile.host.data import load_data
@@ -41,11 +47,23 @@ def evaluate(
         if path is not None:
             check_writable(path, program_path, data_path)
     program = Program.load(program_path)
-    classes = program.read_out.weights.shape[1]
-    data = load_data(data_path, program.encoder.input_shape, labels=classes).first(limit)
+    if report is not None and program.outputs:
+        raise UsageError("--report shows networks with one output; leave it out")
+    data = load_data(
+        data_path,
+        program.encoder.input_shape,
+        inputs=program.inputs,
+        labels=output_size(program, output),
+    ).first(limit)
     with progress("samples", quiet=json) as show:
         found = judge(
-            program, data, steps=steps, backend=Emulator(jobs), resume=resume, progress=show
+            program,
+            data,
+            steps=steps,
+            backend=Emulator(jobs),
+            resume=resume,
+            output=output,
+            progress=show,
         )
     if report is not None:
         from nmcompile.analysis.report import write_report

@@ -44,7 +44,7 @@ def run(
     elif probe:
         raise UsageError("--probe records into a result file; name one with -o")
     program = Program.load(program_path)
-    data = load_data(input_path, program.encoder.input_shape).first(limit)
+    data = load_data(input_path, program.encoder.input_shape, inputs=program.inputs).first(limit)
     probes = [Probe.parse(text) for text in probe or []]
     result = Emulator(jobs, seed).load(program).run(data.x, steps, probes)
     summary = {
@@ -68,6 +68,7 @@ def run(
             "synaptic_events": result.synaptic_events,
             **{f"spikes/{name}": each for name, each in result.spikes.items()},
             **{f"probe/{name}": each for name, each in result.probes.items()},
+            **{f"scores/{name}": result.scores[:, part] for name, part in program.outputs.items()},
         }
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)

@@ -89,7 +89,7 @@ class Step:
 
     def affine(self, x: Tensor, scale: NDArray[Any] | float, shift: NDArray[Any] | float) -> Tensor:
         """Add ``x * scale + shift``; both broadcast against the model's shape."""
-        factor, offset = (_aligned(np.asarray(value), x) for value in (scale, shift))
+        factor, offset = (aligned(np.asarray(value), x) for value in (scale, shift))
         node = self.add(nodes.Affine, [x.node], scale=factor, shift=offset)
         return Tensor(node, x.shape, x.layout)
 
@@ -187,7 +187,7 @@ def same_padding(length: int, window: int, stride: int, dilation: int) -> Pair:
     return needed // 2, needed - needed // 2
 
 
-def _aligned(value: NDArray[Any], x: Tensor) -> FloatArray:
+def aligned(value: NDArray[Any], x: Tensor) -> FloatArray:
     """Numbers that broadcast against the model's shape, for the axes of the node's result."""
     try:
         fits = np.broadcast_shapes(value.shape, x.shape) == x.shape

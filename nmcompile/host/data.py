@@ -51,6 +51,7 @@ def load_data(
     path: str | Path,
     shape: Shape | None = None,
     *,
+    inputs: Mapping[str, Shape] | None = None,
     labels: int | None = None,
     needed: bool = True,
 ) -> Data:
@@ -59,6 +60,8 @@ def load_data(
     Parameters
     ----------
     shape : that one sample must have, or each of its frames where its input changes over time
+    inputs : names and shapes of several inputs, each an array of the file instead of `x`; what is
+        read is flat, the numbers of one input after those of the other
     labels : number of classes; the file must then hold `y` in 0..labels - 1. `y` is read
         only then, so that files with targets of another kind serve as inputs
     needed : False where a file without `y` will do
@@ -81,7 +84,7 @@ def load_data(
                 f"{path}: not a .npz file; write one with numpy.savez(path, x=..., y=...)"
             )
         with np.load(path, allow_pickle=False) as file:
-            wanted = ("x",) if labels is None else ("x", "y")
+            wanted = [*(inputs or ()), "x", *(() if labels is None else ("y",))]
             arrays = {name: file[name] for name in wanted if name in file.files}
             found = ", ".join(file.files) or "nothing"
     except (DataError, MemoryError):
@@ -89,6 +92,8 @@ def load_data(
     except Exception as error:
         # What numpy raises on damaged files is no closed list: zlib's, tokenize's and others'.
         raise DataError(f"{path}: not a readable .npz file ({error})") from None
+    if inputs and "x" not in arrays:
+        arrays["x"] = join_inputs(arrays, inputs, f"{path}: ", found)
     if "x" not in arrays:
         raise DataError(f"{path}: holds {found}, but no array x; name the samples x")
     x = arrays["x"]
@@ -109,6 +114,45 @@ def load_data(
     if not needed and "y" not in arrays:
         labels = None
     return Data(x, _labels(path, arrays, len(x), labels), str(path))
+
+
+def join_inputs(
+    arrays: Mapping[str, NDArray[Any]], inputs: Mapping[str, Shape], place: str, found: str
+) -> FloatArray:
+    """(samples, numbers) of several inputs, or (samples, frames, numbers).
+
+    Parameters
+    ----------
+    arrays : of each input (samples, *shape), or (samples, frames, *shape)
+    inputs : their shapes, in the order in which their numbers follow each other
+    place, found : where they come from, and the names that are there, for messages
+
+    Raises
+    ------
+    DataError
+        An input lacks, or its samples do not fit it or those of the others.
+    """
+    parts: list[NDArray[Any]] = []
+    for name, shape in inputs.items():
+        if name not in arrays:
+            raise DataError(
+                f"{place}holds {found}, but no array {name}; the network has the inputs "
+                f"{', '.join(inputs)}, each an array"
+            )
+        array = np.asarray(arrays[name])
+        if array.dtype.kind not in "fiub" or shape not in (array.shape[1:], array.shape[2:]):
+            raise DataError(
+                f"{place}each sample of {name} has shape {array.shape[1:]} and type "
+                f"{array.dtype}, the network takes numbers of shape {tuple(shape)}"
+            )
+        parts.append(array.reshape(*array.shape[: array.ndim - len(shape)], -1))
+    if len({part.shape[:-1] for part in parts}) > 1:
+        lengths = ", ".join(
+            f"{name} {part.shape[:-1]}" for name, part in zip(inputs, parts, strict=True)
+        )
+        raise DataError(f"{place}inputs differ in samples, or in frames: {lengths}")
+    with np.errstate(over="ignore"):
+        return np.concatenate([np.asarray(part, np.float32) for part in parts], axis=-1)
 
 
 def _labels(

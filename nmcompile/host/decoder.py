@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nmcompile.chip.arithmetic import CURRENT_BITS
 from nmcompile.chip.program import Program
+from nmcompile.ir.nodes import left_at_end
 
 #: Whole numbers of so many bits are exact in float64.
 EXACT_BITS = 53
@@ -26,10 +27,8 @@ def step_weights(program: Program, steps: int) -> NDArray[np.int64]:
     read = program.read_out
     weights = np.ones(steps, np.int64)
     if read.synapse_s:
-        age = np.arange(steps - 1, -1, -1)
-        weights = np.rint(FILTER_ONE * np.exp(-age * program.dt_s / read.synapse_s)).astype(
-            np.int64
-        )
+        left = left_at_end(steps, program.dt_s, read.synapse_s, read.rise_s)
+        weights = np.rint(FILTER_ONE * left).astype(np.int64)
     if read.window < 1:
         weights[: first_counted(program, steps)] = 0
     return weights

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from math import prod
 
 from nmcompile.errors import VerifyError
 from nmcompile.ir.nodes import Back, Input, Node, Output, Shape, Spiking
@@ -33,7 +34,7 @@ class Network:
 
     @classmethod
     def build(cls, nodes: Iterable[Node], **options: object) -> Network:
-        """Order the nodes, drop those no output needs, check the result.
+        """Order the nodes, drop those no output needs, check the result; outputs come last.
 
         Raises
         ------
@@ -63,9 +64,13 @@ class Network:
             {name: node.inputs for name, node in by_name.items() if name in needed}
         )
         try:
-            order = tuple(sorter.static_order())
+            order = [
+                name for name in sorter.static_order() if not isinstance(by_name[name], Output)
+            ]
         except CycleError as error:
             raise VerifyError(f"the layers form a cycle: {' -> '.join(error.args[1])}") from None
+        # Nothing reads outputs, so that they can stay in the order in which they were given.
+        order += [name for name, node in by_name.items() if isinstance(node, Output)]
         network = cls(tuple(by_name[name] for name in order), **options)  # type: ignore[arg-type]
         network.verify()
         return network
@@ -104,6 +109,13 @@ class Network:
     def inputs(self) -> tuple[Input, ...]:
         """Input nodes."""
         return tuple(node for node in self.nodes if isinstance(node, Input))
+
+    @property
+    def sample_shape(self) -> Shape:
+        """Shape of a sample: of the input, or flat, the numbers of all inputs in order."""
+        if len(self.inputs) == 1:
+            return self.inputs[0].size
+        return (sum(prod(node.size) for node in self.inputs),)
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -412,6 +412,26 @@ class Softmax(Elementwise):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Leaky(Elementwise):
+    """A leaky voltage that never fires and is read at the end; only the host computes it.
+
+    Its value is the mean of its input over time, in which a step counts by what is left of it.
+
+    Attributes
+    ----------
+    tau_s : time constant of the voltage in seconds
+    synapse_s : time constant of a current before it in seconds, 0 for none
+    """
+
+    tau_s: float
+    synapse_s: float = 0.0
+
+    def describe(self) -> str:
+        words = f"tau {self.tau_s * 1e3:g} ms"
+        return words + (f", synapse {self.synapse_s * 1e3:g} ms" if self.synapse_s else "")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Output(Elementwise):
     """An output of the network."""
 
@@ -505,6 +525,24 @@ class Concat(Node):
 
     def describe(self) -> str:
         return f"axis {self.axis}"
+
+
+def left_at_end(
+    steps: int, dt_s: float, tau_s: float, synapse_s: float = 0.0
+) -> NDArray[np.float64]:
+    """(steps,) what is left of each step's input at the end, of the step of which most is left.
+
+    Parameters
+    ----------
+    steps : of `dt_s` seconds
+    tau_s, synapse_s : time constants in seconds of a voltage, and of a current before it
+    """
+    age = np.arange(steps - 1, -1, -1)
+    kept = [np.exp(-dt_s / tau) for tau in (tau_s, synapse_s) if tau]
+    left = kept[0] ** age if kept else np.ones(steps)
+    for each in kept[1:]:
+        left = np.convolve(kept[0] ** np.arange(steps), each ** np.arange(steps))[:steps][::-1]
+    return np.asarray(left / left.max(initial=np.finfo(float).tiny))
 
 
 #: Nodes that only move numbers about; they cost nothing on the chip.

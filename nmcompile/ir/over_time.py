@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nmcompile.ir import nodes
 from nmcompile.ir.network import Network
 from nmcompile.ir.nodes import FloatArray, Spiking
-from nmcompile.ir.reference import compute, evaluate
+from nmcompile.ir.reference import compute, evaluate, input_values
 
 #: Samples computed at a time.
 BATCH = 256
@@ -27,18 +27,18 @@ def evaluate_frames(network: Network, x: FloatArray, steps: int) -> FloatArray:
 
     Parameters
     ----------
-    x : (samples, *input shape), or (samples, frames, *input shape)
+    x : (samples, *sample shape), or (samples, frames, *sample shape)
     steps : of a sample; each frame is shown for an equal share
 
     Returns
     -------
     (samples, *output shape) of the first output
     """
-    shape, output = network.inputs[0].size, network.outputs[0].name
+    shape, output = network.sample_shape, network.outputs[0].name
     if x.ndim <= 1 + len(shape):
         return evaluate(network, x)[output]
     samples, frames = x.shape[:2]
-    if not any(isinstance(node, Spiking) for node in network):
+    if not any(isinstance(node, (Spiking, nodes.Leaky)) for node in network):
         flat = evaluate(network, x.reshape(-1, *shape))[output]
         return flat.reshape(samples, frames, *flat.shape[1:]).mean(axis=1)
     hold = max(1, steps // frames)
@@ -53,7 +53,7 @@ def settled(
 
     Parameters
     ----------
-    x : (samples, *input shape)
+    x : (samples, *sample shape)
     keep : names of the nodes
     """
     names = list(dict.fromkeys(keep))
@@ -71,12 +71,16 @@ def settled(
 
 def _run(network: Network, x: FloatArray, hold: int) -> FloatArray:
     """(samples, *output shape) mean output of a network with spiking neurons."""
+    counts = np.ones(x.shape[1] * hold)
+    for node in network:
+        if isinstance(node, nodes.Leaky):
+            counts = nodes.left_at_end(len(counts), network.dt_s, node.tau_s, node.synapse_s)
     total: FloatArray | None = None
-    for values in values_over_time(network, x, hold):
-        output = values[network.outputs[0].name]
+    for values, count in zip(values_over_time(network, x, hold), counts, strict=True):
+        output = values[network.outputs[0].name] * np.float32(count / counts.sum())
         total = output if total is None else total + output
     assert total is not None
-    return (total / np.float32(x.shape[1] * hold)).astype(np.float32)
+    return total.astype(np.float32)
 
 
 def values_over_time(
@@ -86,7 +90,7 @@ def values_over_time(
 
     Parameters
     ----------
-    x : (samples, frames, *input shape)
+    x : (samples, frames, *sample shape)
     hold : steps for which each frame is shown
 
     Yields
@@ -97,11 +101,12 @@ def values_over_time(
     delays = {node.name: _Line(node) for node in network if isinstance(node, nodes.Delay)}
     before: dict[str, FloatArray] = {}
     for step in range(x.shape[1] * hold):
+        given = input_values(network, x[:, step // hold])
         values: dict[str, FloatArray] = {}
         for node in network:
             sources = [values[name] for name in node.inputs]
             if isinstance(node, nodes.Input):
-                values[node.name] = x[:, step // hold]
+                values[node.name] = given[node.name]
             elif isinstance(node, nodes.Back):
                 nothing = np.zeros((len(x), *node.size), np.float32)
                 values[node.name] = before.get(node.source, nothing)

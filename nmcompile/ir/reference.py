@@ -29,7 +29,7 @@ def evaluate(
     Parameters
     ----------
     network : with ReLUs, not spikes
-    x : (samples, *input shape) float32
+    x : (samples, *sample shape) float32
     keep : names of the nodes whose values to return, besides the outputs
     batch : samples computed at a time, and fewer where convolutions unfold to very much
 
@@ -42,7 +42,7 @@ def evaluate(
     DataError
         Where `x` does not have the network's input shape.
     """
-    shape = network.inputs[0].size
+    shape = network.sample_shape
     if x.shape[1:] != shape:
         raise DataError(f"samples have shape {x.shape[1:]}, the network takes {shape}")
     if network.recurrent:
@@ -77,11 +77,12 @@ def _unfolded(network: Network) -> int:
 
 def _evaluate_batch(network: Network, x: FloatArray, wanted: set[str]) -> dict[str, FloatArray]:
     waiting = {name: len(readers) for name, readers in network.consumers.items()}
+    given = input_values(network, x)
     values: dict[str, FloatArray] = {}
     result: dict[str, FloatArray] = {}
     for node in network:
         sources = [values[name] for name in node.inputs]
-        value = x if isinstance(node, nodes.Input) else compute(node, sources)
+        value = given[node.name] if isinstance(node, nodes.Input) else compute(node, sources)
         values[node.name] = value
         if node.name in wanted:
             result[node.name] = value
@@ -90,6 +91,18 @@ def _evaluate_batch(network: Network, x: FloatArray, wanted: set[str]) -> dict[s
             if not waiting[name]:
                 values.pop(name, None)
     return result
+
+
+def input_values(network: Network, x: FloatArray) -> dict[str, FloatArray]:
+    """Input -> (samples, *shape), from (samples, *sample shape)."""
+    if len(network.inputs) == 1:
+        return {network.inputs[0].name: x}
+    sizes = [prod(node.size) for node in network.inputs]
+    parts = np.split(x, np.cumsum(sizes)[:-1], axis=1)
+    return {
+        node.name: part.reshape(len(x), *node.size)
+        for node, part in zip(network.inputs, parts, strict=True)
+    }
 
 
 @singledispatch
@@ -191,6 +204,7 @@ def _(node: nodes.Softmax, inputs: Sequence[FloatArray]) -> FloatArray:
 @compute.register(nodes.Output)
 @compute.register(nodes.Integrator)
 @compute.register(nodes.Delay)
+@compute.register(nodes.Leaky)
 def _(node: Node, inputs: Sequence[FloatArray]) -> FloatArray:
     return inputs[0]
 

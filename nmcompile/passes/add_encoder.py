@@ -40,9 +40,6 @@ class AddEncoder(NetworkPass):
     calibration: FloatArray
 
     def run(self, value: Network) -> Network:
-        if len(value.inputs) != 1:
-            names = ", ".join(node.name for node in value.inputs)
-            raise UsageError(f"the network has several inputs ({names}); one is supported")
         has_conv = leading_conv(value) is not None
         if self.mode == "conv" and not has_conv:
             raise UsageError(

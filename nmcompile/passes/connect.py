@@ -65,8 +65,6 @@ class Connect(Pass[Network, LayerGraph]):
     purpose: ClassVar[str] = "turn everything between neuron layers into connections"
 
     def run(self, value: Network) -> LayerGraph:
-        if len(value.inputs) != 1:
-            raise CompileError("the network has several inputs; one is supported")
         source = value.inputs[0]
         values: dict[str, _Value] = {}
         layers: list[NeuronLayer] = []

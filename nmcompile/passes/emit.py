@@ -12,6 +12,7 @@ from nmcompile.chip.program import Program, ReadOut
 from nmcompile.chip.verify import verify_program
 from nmcompile.errors import CompileError
 from nmcompile.hardware import HardwareModel
+from nmcompile.ir.nodes import Leaky
 from nmcompile.passes.base import NmcompileWarning, Pass
 from nmcompile.passes.options import BuildOptions
 from nmcompile.passes.place import Placement
@@ -28,6 +29,7 @@ class Emit(Pass[Placement, Program]):
     Attributes
     ----------
     options : of the build: steps per sample, and how the read-out counts
+    leaky : the voltages that the network itself reads, or None
     manifest, attachments : travel along in the Program
     """
 
@@ -37,6 +39,7 @@ class Emit(Pass[Placement, Program]):
     options: BuildOptions
     manifest: Mapping[str, Any]
     attachments: Mapping[str, Any]
+    leaky: Leaky | None = None
 
     def run(self, value: Placement) -> Program:
         graph = value.allocation.partition.graph
@@ -51,6 +54,7 @@ class Emit(Pass[Placement, Program]):
             for option, used in (
                 ("--window", self.options.window < 1),
                 ("--read-synapse", self.options.read_synapse > 0),
+                ("the network's leaky read-out", self.leaky is not None),
             ):
                 if used:
                     raise CompileError(
@@ -58,6 +62,9 @@ class Emit(Pass[Placement, Program]):
                         "voltage at the end; leave it out, or read out on the host"
                     )
         self._warn_of_read_out(steps, graph.dt_s)
+        synapse_s, rise_s = self.options.read_synapse, 0.0
+        if self.leaky is not None and not synapse_s:
+            synapse_s, rise_s = self.leaky.tau_s, self.leaky.synapse_s
         structure, tensors = discrete_tensors(graph)
         return Program(
             target=value.target.name,
@@ -71,7 +78,8 @@ class Emit(Pass[Placement, Program]):
                 weights=graph.read_weights,
                 bias=graph.read_bias,
                 window=self.options.window,
-                synapse_s=self.options.read_synapse,
+                synapse_s=synapse_s,
+                rise_s=rise_s,
             ),
             steps=steps,
             dt_s=graph.dt_s,

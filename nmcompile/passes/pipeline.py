@@ -16,7 +16,7 @@ from nmcompile.errors import CompileError, DataError, UsageError
 from nmcompile.hardware import Target
 from nmcompile.ir import Network
 from nmcompile.ir.layers import LayerGraph
-from nmcompile.ir.nodes import FloatArray, Spiking
+from nmcompile.ir.nodes import FloatArray, Leaky, Spiking
 from nmcompile.ir.serialise import network_tensors
 from nmcompile.ir.text import table_text
 from nmcompile.passes.add_encoder import AddEncoder
@@ -28,6 +28,7 @@ from nmcompile.passes.discretise import Discretise
 from nmcompile.passes.emit import Emit, Verify
 from nmcompile.passes.equalise import Equalise
 from nmcompile.passes.fold_affine import FoldAffine
+from nmcompile.passes.join_ends import ends, join_ends
 from nmcompile.passes.merge_pooling import MergePooling
 from nmcompile.passes.options import BuildOptions
 from nmcompile.passes.partition import Partition, PartitionLayers
@@ -82,9 +83,10 @@ def compile_network(
     NmcompileError
         One of its kinds, with the layer, the number, the limit and the remedy.
     """
-    network = _timed(network, options)
-    data = _calibration(network, options, calibration)
+    kept = ends(network)
+    network, data = _prepared(network, options, calibration)
     manifest = {
+        **kept,
         "network": network.name,
         "source": dict(source or {}),
         "options": options.model_dump(mode="json"),
@@ -129,8 +131,7 @@ def partition_network(
     NmcompileError
         One of its kinds; a board too small is none here.
     """
-    network = _timed(network, options)
-    data = _calibration(network, options, calibration)
+    network, data = _prepared(network, options, calibration)
     value: Any = network
     for step in _passes(network, target, options, data, {}, [], calibration):
         step.requires(value)
@@ -154,8 +155,7 @@ def float_layers(
     NmcompileError
         One of its kinds.
     """
-    network = _timed(network, options)
-    data = _calibration(network, options, calibration)
+    network, data = _prepared(network, options, calibration)
     value: Any = network
     for step in _passes(network, target, options, data, {}, [], calibration):
         if isinstance(step, Discretise):
@@ -165,6 +165,15 @@ def float_layers(
         step.ensures(value)
     assert isinstance(value, LayerGraph)
     return value
+
+
+def _prepared(
+    network: Network, options: BuildOptions, calibration: FloatArray | None
+) -> tuple[Network, FloatArray]:
+    """The network with its time step and one input and output, and the data to calibrate with."""
+    network = _timed(network, options)
+    data = _calibration(network, options, calibration)
+    return join_ends(network, data), data
 
 
 def _timed(network: Network, options: BuildOptions) -> Network:
@@ -223,6 +232,7 @@ def _passes(
         options=options,
         manifest={**manifest, "passes": log, "float_network": structure},
         attachments=tensors,
+        leaky=next((node for node in network if isinstance(node, Leaky)), None),
     )
     yield Verify(hardware)
 
@@ -234,7 +244,7 @@ def _calibration(
 
     Where no data is given there is a loud warning.
     """
-    shape = network.inputs[0].size
+    shape = network.sample_shape
     neurons = [node for node in network if isinstance(node, Spiking)]
     scaled = not neurons or any(node.registers is None for node in neurons)
     if calibration is not None and calibration.shape[2:] == shape:
@@ -245,7 +255,7 @@ def _calibration(
                 "no calibration data: rates are scaled by uniform noise in 0..1 (seed "
                 f"{options.seed}), so accuracy is likely poor; give real inputs with --calibrate",
                 NmcompileWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         rng = np.random.default_rng(options.seed)
         return rng.random((SYNTHETIC_SAMPLES, *shape), dtype=np.float32)

@@ -123,7 +123,7 @@ def _few(network: Network, options: BuildOptions, calibration: FloatArray | None
     """Some calibration samples: enough for scales, few enough for speed."""
     if calibration is not None:
         return calibration[:FEW_SAMPLES]
-    shape = (FEW_SAMPLES, *network.inputs[0].size)
+    shape = (FEW_SAMPLES, *network.sample_shape)
     return np.random.default_rng(options.seed).random(shape, dtype=np.float32)
 
 

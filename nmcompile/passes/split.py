@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nmcompile.errors import CompileError
 from nmcompile.ir import Network
-from nmcompile.ir.nodes import MOVES, Node, Output, ReLU, Softmax, Spiking
+from nmcompile.ir.nodes import MOVES, Leaky, Node, Output, ReLU, Softmax, Spiking
 from nmcompile.passes.network_pass import NetworkPass
 from nmcompile.passes.options import ReadOutPlace
 
@@ -29,10 +29,7 @@ class Split(NetworkPass):
     readout: ReadOutPlace
 
     def run(self, value: Network) -> Network:
-        network = _without_softmax(value)
-        if len(network.outputs) != 1:
-            names = ", ".join(node.inputs[0] for node in network.outputs)
-            raise CompileError(f"the network has several outputs ({names}); one is supported")
+        network = without_ends(value)
         neurons = _neurons(network)
         needed = self.host_layers + (self.readout == "host")
         if len(neurons) < needed:
@@ -124,19 +121,27 @@ def _upstream(network: Network, name: str) -> set[str]:
     return found
 
 
-def _without_softmax(network: Network) -> Network:
+def without_ends(network: Network) -> Network:
+    """The network without what only the host computes behind it: softmax and leaky voltages.
+
+    Raises
+    ------
+    CompileError
+        Anything but the output reads one of them.
+    """
     for node in network:
-        if isinstance(node, Softmax):
+        if isinstance(node, (Softmax, Leaky)):
+            what = "a softmax" if isinstance(node, Softmax) else "a voltage that never fires"
             behind = [
                 other.name
                 for other in network
                 if node.name in _upstream(network, other.name)
-                and not isinstance(other, (*MOVES, Softmax, Output))
+                and not isinstance(other, (*MOVES, Softmax, Leaky, Output))
             ]
             if behind:
                 raise CompileError(
-                    f"layer {node.name!r}: a softmax is possible only at the end, where the host "
+                    f"layer {node.name!r}: {what} is possible only at the end, where the host "
                     f"computes it, but {behind[0]!r} reads it; use ReLU"
                 )
-            return _without_softmax(network.rewire(node.name, node.inputs[0], {node.name: ()}))
+            return without_ends(network.rewire(node.name, node.inputs[0], {node.name: ()}))
     return network

@@ -88,7 +88,13 @@ def tune(
     _check(model, target, objective, allowed_loss, trials, limit)
     build_options(fixed)
     source = load(model)
-    shape = source.network.inputs[0].size
+    shape = source.network.sample_shape
+    if len(source.network.inputs) > 1 or len(source.network.outputs) > 1:
+        raise UsageError(
+            f"{source.path} has {len(source.network.inputs)} inputs and "
+            f"{len(source.network.outputs)} outputs, and tune searches for networks with one of "
+            "each; build it with options of your own, and compare by eval --output"
+        )
     if not isinstance(data, Data):
         classes = prod(source.network.shapes[source.network.outputs[0].name])
         data = load_data(data, shape, labels=classes)

@@ -144,10 +144,26 @@ def test_names_that_mean_two_nodes_or_none_are_refused(tmp_path: Path) -> None:
     refused(write(tmp_path / "net.nir", chain(inner)), "0 nodes of type Input")
 
 
-def test_a_graph_that_reads_itself_through_another_graph_is_recurrent(tmp_path: Path) -> None:
-    graph = chain(chain(lif(4)))
+def test_a_graph_that_reads_itself_through_another_graph_without_neurons_is_refused(
+    tmp_path: Path,
+) -> None:
+    graph = chain(chain(node("Scale", scale=np.ones(4))))
     graph["edges"].append(("a", "a"))
-    refused(write(tmp_path / "net.nir", graph), "recurrent")
+    refused(write(tmp_path / "net.nir", graph), "no neurons between")
+
+
+def test_thousands_of_loops_are_refused(tmp_path: Path) -> None:
+    graph = chain(*(lif(4) for _ in range(24)))
+    names = [name for name in graph["nodes"] if name not in ("input", "output")]
+    graph["edges"] = [("input", names[0]), (names[-1], "output")]
+    graph["edges"] += [(one, other) for one in names for other in names]
+    refused(write(tmp_path / "net.nir", graph), "more than 200 loops")
+
+
+def test_a_loop_whose_size_nothing_tells_is_refused(tmp_path: Path) -> None:
+    graph = chain(lif(()), lif(4))
+    graph["edges"] = [("a", "a"), ("a", "b"), ("input", "b"), ("b", "output")]
+    refused(write(tmp_path / "net.nir", graph), "number of neurons nothing tells")
 
 
 def test_cut_files_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -18,6 +19,7 @@ from nmcompile.errors import ModelError, Obstacle, UnsupportedError
 from nmcompile.frontends import check, load
 from nmcompile.frontends.keras.refusals import REFUSED
 from nmcompile.frontends.keras.registry import LAYERS
+from nmcompile.ir import evaluate
 
 
 def obstacles(tmp_path: Path, *layers: Any, **options: Any) -> list[Obstacle]:
@@ -136,7 +138,7 @@ def test_an_input_of_open_shape_is_refused(tmp_path: Path) -> None:
     assert "None, None, 3" in found.why
 
 
-def test_a_model_with_two_inputs_is_refused(tmp_path: Path) -> None:
+def test_a_model_with_two_inputs_is_taken(tmp_path: Path) -> None:
     def reference(name: str) -> dict[str, Any]:
         return {
             "class_name": "__keras_tensor__",
@@ -154,8 +156,10 @@ def test_a_model_with_two_inputs_is_refused(tmp_path: Path) -> None:
         "config": {"name": "net", "layers": layers, "input_layers": [["a", 0, 0], ["b", 0, 0]],
                    "output_layers": [["sum", 0, 0]]},
     }  # fmt: skip
-    (found,) = check(write_keras(tmp_path / "m.keras", config))
-    assert "2 inputs" in found.why
+    network = load(write_keras(tmp_path / "m.keras", config)).network
+    assert [node.name for node in network.inputs] == ["a", "b"]
+    x = np.arange(6, dtype=np.float32)[None]
+    np.testing.assert_array_equal(evaluate(network, x)["output"], [[3, 5, 7]])
 
 
 def test_a_subclassed_model_is_refused_in_one_sentence(tmp_path: Path) -> None:

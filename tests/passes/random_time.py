@@ -1,4 +1,4 @@
-"""Random spiking networks with loops, delays and shortcuts, whose weights the chip holds exactly."""
+"""Random networks with loops, delays and shortcuts, whose weights the chip holds exactly."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from random_time import random_network, random_spikes
 from nmcompile.backends.base import Probe
 from nmcompile.backends.emulator import Emulator
 from nmcompile.hardware import parse_target
-from nmcompile.ir import Network, nodes
+from nmcompile.ir import Network
 from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.ir.over_time import values_over_time
 from nmcompile.passes.options import checked_options

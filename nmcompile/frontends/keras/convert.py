@@ -45,16 +45,6 @@ def convert(model: Model, store: WeightStore, where: str) -> Network:
             done[name] = converter(step)
         except Refused as error:
             obstacles.append(Obstacle(call.layer.name, call.layer.kind, error.why, error.remedy))
-    entries = [call.name for call in graph.calls.values() if call.layer.kind == "InputLayer"]
-    if len(entries) > 1:
-        obstacles.append(
-            Obstacle(
-                entries[1],
-                "InputLayer",
-                f"the model has {len(entries)} inputs",
-                "join them into one input before the network",
-            )
-        )
     if obstacles:
         raise UnsupportedError(where, _unique(obstacles))
     for k, name in enumerate(graph.outputs):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from graphlib import CycleError, TopologicalSorter
+from dataclasses import replace
 
 from nmcompile.errors import ModelError, Obstacle, UnsupportedError
 from nmcompile.frontends.layout import NodeBuilder, Refused, Tensor, plain
 from nmcompile.frontends.nir.file import NirFile, NirGraph, NirNode
+from nmcompile.frontends.nir.loops import Cut, NoNeurons, cut
 from nmcompile.frontends.nir.parameters import Parameters
-from nmcompile.frontends.nir.registry import CONVERTERS, RECURRENT, REFUSED, UNKNOWN
+from nmcompile.frontends.nir.registry import CONVERTERS, UNKNOWN
 from nmcompile.frontends.nir.step import Context, NirStep
 from nmcompile.frontends.step import Step
 from nmcompile.ir import Network, nodes
@@ -36,67 +37,109 @@ class _Conversion:
         self.obstacles: list[Obstacle] = []
         #: Node -> its result; None where an obstacle lies before it.
         self.done: dict[str, Tensor | None] = {}
+        #: Neurons that are read back -> what is read of them.
+        self.backs: dict[str, Tensor] = {}
         self.read = {name for sources in graph.sources.values() for name in sources}
 
     def run(self, name: str) -> Network:
-        for key in self._order():
+        try:
+            loops = cut(
+                self.graph.sources, {name: node.kind for name, node in self.graph.nodes.items()}
+            )
+        except NoNeurons as error:
+            self._refuse(self.graph.nodes[error.node], error.why, error.remedy)
+            raise UnsupportedError(self.file.where, self.obstacles) from None
+        except Refused as error:
+            raise ModelError(f"{self.file.where}: {error.why}; {error.remedy}") from None
+        for key in loops.order:
             node = self.graph.nodes[key]
             result: Tensor | None = None
             try:
-                result = self._convert(node)
+                result = self._convert(node, loops)
             except Refused as error:
                 self._refuse(node, error.why, error.remedy)
             self.done[key] = result
         if self.obstacles:
             raise UnsupportedError(self.file.where, self.obstacles)
+        self._close()
         self._outputs()
         return Network.build(
             self.builder.nodes.values(), name=name, dt_s=self.context.step_s or 1e-3
         )
 
-    def _order(self) -> list[str]:
-        """Nodes after those that they read; those on a cycle are refused, and left out."""
-        sources = {name: list(found) for name, found in self.graph.sources.items()}
-        while True:
-            try:
-                return list(TopologicalSorter(sources).static_order())
-            except CycleError as error:
-                cycle = error.args[1][:-1]
-                kinds = {name: self.graph.nodes[name] for name in cycle}
-                fires = next((name for name in cycle if "LI" in kinds[name].kind), cycle[0])
-                self._refuse(kinds[fires], *RECURRENT)
-                for each in cycle:
-                    sources[each] = [s for s in sources[each] if s not in cycle]
-                    self.done[each] = None
-
-    def _convert(self, node: NirNode) -> Tensor | None:
-        if node.name in self.done:
-            return None
+    def _convert(self, node: NirNode, loops: Cut) -> Tensor | None:
         parameters = Parameters(node, self.file)
-        sources = self.graph.sources[node.name]
+        sources = loops.sources[node.name]
+        back = loops.back.get(node.name, [])
         if node.kind == "Input" and not sources:
             return self._input(node, parameters)
         if node.kind not in (*CONVERTERS, "Input", "Output"):
-            self._refuse(node, *REFUSED.get(node.kind, UNKNOWN))
+            self._refuse(node, *UNKNOWN)
             return None
-        if not sources:
+        if not sources and not back:
             raise ModelError(
                 f"{self.file.where}: {parameters.place} reads nothing; write the file again"
             )
         found = [self.done.get(name) for name in sources]
+        found += [self._back(name, loops) for name in back]
         inputs = tuple(tensor for tensor in found if tensor is not None)
         if len(inputs) < len(found):
             return None
         if len(inputs) > 1:
             joined = Step(f"{node.name}/sum", node.name, inputs, self.builder)
             inputs = (joined.sum(),)
+        if node.name in self.backs:
+            inputs = (self._laid(node, inputs[0]),)
         if node.kind in ("Input", "Output"):
             return inputs[0]
         step = NirStep(
             node.name, node.name, inputs, self.builder, parameters, self.context,
-            final=self._is_final(node.name),
+            final=self._is_final(node.name), looped=node.name in self.backs,
         )  # fmt: skip
         return CONVERTERS[node.kind](step)
+
+    def _back(self, name: str, loops: Cut) -> Tensor | None:
+        """The spikes of neurons, which are not converted yet, of the step before."""
+        if name not in self.backs:
+            if name in loops.like:
+                like = self.done.get(loops.like[name])
+                if like is None:
+                    return None
+                shape, layout = like.shape, like.layout
+            else:
+                node = self.graph.nodes[name]
+                key = "threshold" if node.kind == "Threshold" else "v_threshold"
+                shape = Parameters(node, self.file).numbers(key).shape
+                if not shape:
+                    raise Refused(
+                        f"it reads back {name[:80]!r}, whose number of neurons nothing tells",
+                        "write one threshold for each neuron",
+                    )
+                layout = plain(len(shape))
+            size = Tensor("", shape, layout).physical
+            made = self.builder.add(
+                nodes.Back, f"{name}/back", [], name, source=name, size=size
+            )  # fmt: skip
+            self.backs[name] = Tensor(made, shape, layout)
+        return self.backs[name]
+
+    def _laid(self, node: NirNode, x: Tensor) -> Tensor:
+        """The input of neurons that are read back, laid out as they were taken to be."""
+        back = self.backs[node.name]
+        if x.shape != back.shape:
+            raise Refused(
+                f"it has shape {x.shape}, but comes back with shape {back.shape}",
+                "give the loop weights of that shape",
+            )
+        return replace(x, node=self.builder.lay(x, back.layout, node.name), layout=back.layout)
+
+    def _close(self) -> None:
+        """Tell recurrent connections which node their neurons have become."""
+        for name, back in self.backs.items():
+            tensor, node = self.done[name], self.builder.nodes[back.node]
+            assert tensor is not None
+            assert isinstance(node, nodes.Back)
+            self.builder.nodes[back.node] = replace(node, source=tensor.node)
 
     def _is_final(self, name: str) -> bool:
         """Whether only Outputs read a node."""
@@ -105,10 +148,7 @@ class _Conversion:
             self.graph.nodes[each].kind == "Output" and self._is_final(each) for each in readers
         )
 
-    def _input(self, node: NirNode, parameters: Parameters) -> Tensor | None:
-        if any(isinstance(each, nodes.Input) for each in self.builder.nodes.values()):
-            self._refuse(node, "the graph has more than one input", "join them before the network")
-            return None
+    def _input(self, node: NirNode, parameters: Parameters) -> Tensor:
         shape = parameters.shape()
         if len(shape) in (2, 4) and shape[0] == 1:
             self.context.note(

@@ -12,6 +12,10 @@ each dialect says by how much a neuron forgets in a step, and with what factor i
 - `snntorch`: ``snntorch.import_from_nir`` (1.0.0): beta = 1 - dt / tau with dt = 1e-4, and a reset
   to zero in the step of the spike
   (https://github.com/jeshraghian/snntorch/blob/master/snntorch/import_nir.py).
+- `snntorch-reset-delay`: the same, trained with ``reset_delay=True``, snnTorch's default. Its
+  `Synaptic`, `RSynaptic` and `RLeaky` then throw away the input of the step after a spike, so that
+  the voltage is zero in both; `Leaky` does not. `RSynaptic` of snnTorch 1.0.0 knows no other reset
+  (https://github.com/jeshraghian/snntorch/tree/master/snntorch/_neurons).
 - `norse`: ``norse.torch.from_nir`` (1.1.0): an Euler step of LIFBoxCell, dt = 1e-3, which starts
   at v_leak, and IAFCell, which adds its input whatever dt is
   (https://github.com/norse/norse/blob/main/norse/torch/functional/lif_box.py and iaf.py beside it).
@@ -28,11 +32,34 @@ from numpy.typing import NDArray
 
 from nmcompile.frontends.layout import Refused
 
-#: Dialects, and the time step in seconds that each has where nothing is said.
-DIALECTS: dict[str, float | None] = {
-    "nir": None, "snntorch": 1e-4, "norse": 1e-3,
-    "sinabs": 1.0, "rockpool": 1e-3, "spyx": 1.0, "lava": 1.0,
-}  # fmt: skip
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a tool means.
+
+    Attributes
+    ----------
+    rules : for a step, by the name of the tool
+    dt_s : length of a step in seconds where nothing is said; None where the user must
+    pause : steps after a spike in which the voltage of neurons with a current, or with recurrent
+        connections, stays zero
+    """
+
+    rules: str
+    dt_s: float | None
+    pause: int = 0
+
+
+DIALECTS: dict[str, Dialect] = {
+    "nir": Dialect("nir", None),
+    "snntorch": Dialect("snntorch", 1e-4),
+    "snntorch-reset-delay": Dialect("snntorch", 1e-4, pause=1),
+    "norse": Dialect("norse", 1e-3),
+    "sinabs": Dialect("sinabs", 1.0),
+    "rockpool": Dialect("rockpool", 1e-3),
+    "spyx": Dialect("spyx", 1.0),
+    "lava": Dialect("lava", 1.0),
+}
 _SOFT = "train with a reset to zero, and write the file from a tool that says so (--dialect nir)"
 #: Dialect -> why its neurons are refused, and what to do.
 #: sinabs (3.1.3): https://github.com/synsense/sinabs, sinabs/nir.py and sinabs/activation;

@@ -6,7 +6,7 @@ no node of NIR, so that each value remembers where in the network's array its nu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,9 +82,32 @@ def to_nir(network: Network) -> NirParts:
         except Refused as error:
             kind = type(node).__name__
             obstacles.append(Obstacle(node.name, kind, error.why, error.remedy))
+    if not obstacles:
+        obstacles = list(_close(network, values, parts))
     if obstacles:
         raise UnsupportedError(network.name, obstacles)
     return parts
+
+
+def _close(
+    network: Network, values: dict[str, Value | None], parts: NirParts
+) -> Iterator[Obstacle]:
+    """Connect what comes back from neurons with these, or say why not."""
+    ends: dict[str, tuple[str, ...]] = {}
+    for node in network:
+        if isinstance(node, nodes.Back):
+            back, source = values[node.name], values[node.source]
+            assert back is not None
+            assert source is not None
+            if (back.axes, back.order) != (source.axes, source.order):
+                yield Obstacle(
+                    node.name, "Back", "its axes lie in another order than its neurons have",
+                    "use the network as it was before axes were exchanged",
+                )  # fmt: skip
+            ends[back.names[0]] = source.names
+    parts.edges[:] = [
+        (start, stop) for first, stop in parts.edges for start in ends.get(first, (first,))
+    ]
 
 
 def _export(network: Network, node: Node, sources: list[Value], parts: NirParts) -> Value:
@@ -94,6 +117,8 @@ def _export(network: Network, node: Node, sources: list[Value], parts: NirParts)
         axes = _input_axes(network, node)
         value = Value((), shape, axes)
         return _added(parts, node, value, {"type": "Input", "shape": np.array(value.nir_shape)})
+    if isinstance(node, nodes.Back):
+        return Value((f"{node.name}\0back",), shape, _image_axes(len(shape)))
     x = sources[0]
     if type(node) in _MOVES:
         return _MOVES[type(node)](network, node, x, shape, parts)
@@ -133,8 +158,12 @@ def _input_axes(network: Network, node: nodes.Input) -> tuple[int, ...]:
     exchanged = all(
         isinstance(network[name], nodes.Transpose) for name in network.consumers[node.name]
     )
-    plain = tuple(range(rank))
-    return plain if rank == 1 or exchanged else (rank - 1, *plain[:-1])
+    return tuple(range(rank)) if exchanged else _image_axes(rank)
+
+
+def _image_axes(rank: int) -> tuple[int, ...]:
+    """Channels first."""
+    return (rank - 1, *range(rank - 1))
 
 
 def _transpose(network: Network, node: Node, x: Value, shape: Shape, parts: NirParts) -> Value:

@@ -111,6 +111,11 @@ def _affine(node: Node, x: Source, dt_s: float) -> Fields:
     return {"type": "Scale", "scale": x.arranged(node.scale)}
 
 
+def _delay(node: Node, x: Source, dt_s: float) -> Fields:
+    assert isinstance(node, nodes.Delay)
+    return {"type": "Delay", "delay": x.arranged(node.steps).astype(np.float64) * dt_s}
+
+
 def _spiking(node: Node, x: Source, dt_s: float) -> Fields:
     assert isinstance(node, nodes.Spiking)
     if not node.own:
@@ -147,11 +152,27 @@ def _spiking(node: Node, x: Source, dt_s: float) -> Fields:
     return {"type": "LIF", "tau": full(tau), "r": full(1 / leak), "v_leak": full(0.0), **limit}
 
 
+def _leaky(node: Node, x: Source, dt_s: float) -> Fields:
+    assert isinstance(node, nodes.Leaky)
+
+    def full(value: float) -> NDArray[np.float64]:
+        return np.full(x.nir_shape, value)
+
+    fields: Fields = {"type": "LI", "tau": full(node.tau_s), "r": full(1.0), "v_leak": full(0.0)}
+    if not node.synapse_s:
+        return fields
+    del fields["tau"]
+    taus = {"tau_mem": full(node.tau_s), "tau_syn": full(node.synapse_s), "w_in": full(1.0)}
+    return {**fields, "type": "CubaLI", **taus}
+
+
 EXPORTERS: dict[type[Node], Callable[[Any, Any, float], Fields]] = {
     nodes.Affine: _affine,
     nodes.AvgPool2d: _pool,
     nodes.Conv2d: _conv,
+    nodes.Delay: _delay,
     nodes.Dense: _dense,
+    nodes.Leaky: _leaky,
     nodes.Spiking: _spiking,
     nodes.SumPool2d: _pool,
 }

@@ -9,9 +9,12 @@ import numpy as np
 
 from nmcompile.frontends.layout import Refused, Tensor, plain
 from nmcompile.frontends.nir.step import Converter, NirStep
-from nmcompile.frontends.step import same_padding
+from nmcompile.frontends.step import aligned, same_padding
 from nmcompile.ir import nodes
 from nmcompile.ir.nodes import NO_PADDING, Node, Padding2d, Pair
+
+#: Share of a step by which a delay may miss a whole number of them.
+WHOLE = 1e-3
 
 
 def linear(step: NirStep) -> Tensor:
@@ -34,6 +37,23 @@ def _product(step: NirStep, *, biased: bool) -> Tensor:
 
 def scale(step: NirStep) -> Tensor:
     return step.affine(step.x, step.per_value("scale", step.x), np.zeros(()))
+
+
+def delay(step: NirStep) -> Tensor:
+    """Spikes some steps later; a delay is in seconds."""
+    seconds = step.per_value("delay", step.x)
+    dt_s = step.context.step_s
+    if dt_s is None:
+        raise Refused("the file does not say how long a time step is", "give it with --dt")
+    steps = np.rint(seconds / dt_s)
+    if np.any(seconds < 0) or np.any(np.abs(seconds / dt_s - steps) > WHOLE):
+        raise Refused(
+            f"its delays of {seconds.min():g} to {seconds.max():g} s are no whole steps of "
+            f"{dt_s:g} s",
+            "round them, or give the step of the training with --dt",
+        )
+    node = step.add(nodes.Delay, [step.x.node], steps=aligned(steps, step.x))
+    return Tensor(node, step.x.shape, step.x.layout)
 
 
 def conv(spatial: int) -> Converter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,9 @@ def current_based(step: NirStep) -> Tensor:
             "use LIFBoxCell, or write the file anew and read it with --dialect nir",
         )
     p = step.parameters
-    lost = _one(forgotten(dialect, dt_s, p.numbers("tau_syn")), "tau_syn")
+    lost = one_of(forgotten(dialect, dt_s, p.numbers("tau_syn")), "tau_syn")
     w_in = step.per_value("w_in", step.x) if "w_in" in p else np.ones(())
-    synapse_s = _seconds(lost, dt_s) if lost < 1 else 0.0
+    synapse_s = seconds(lost, dt_s) if lost < 1 else 0.0
     return _fire(step, "tau_mem", synapse_s, w_in)
 
 
@@ -53,7 +54,7 @@ def _fire(
     x, p = step.x, step.parameters
     given = None if tau is None else step.per_value(tau, x)
     rule = membrane(dialect, dt_s, step.per_value("r", x), given)
-    kept = _one(rule.kept, tau or "leak")
+    kept = one_of(rule.kept, tau or "leak")
     threshold = step.per_value("v_threshold", x)
     reset = step.per_value("v_reset", x) if "v_reset" in p else np.zeros(())
     if tau is None:
@@ -78,7 +79,7 @@ def _fire(
         )
     return _add(
         step, threshold=threshold - reset, gain=rule.gain * w_in,
-        shift=(1 - kept) * (leak - reset), tau_rc_s=None if kept == 1 else _seconds(1 - kept, dt_s),
+        shift=(1 - kept) * (leak - reset), tau_rc_s=None if kept == 1 else seconds(1 - kept, dt_s),
         synapse_s=synapse_s, dt_s=dt_s,
     )  # fmt: skip
 
@@ -93,24 +94,6 @@ def threshold(step: NirStep) -> Tensor:
         step, threshold=limit, gain=np.ones(()), shift=np.zeros(()), tau_rc_s=AT_ONCE * dt_s,
         synapse_s=0.0, dt_s=dt_s,
     )  # fmt: skip
-
-
-def integrator(step: NirStep) -> Tensor:
-    """A voltage that is read at the end, as the mean of what drives it."""
-    if not step.final:
-        raise Refused(
-            "its voltage is read by other nodes, but a chip sends spikes",
-            "use it as the last node, or a neuron that fires",
-        )
-    dialect, dt_s = rules(step)
-    rule = membrane(dialect, dt_s, step.per_value("r", step.x), None)
-    step.context.note(
-        f"{step.origin}: the network gives the mean per step of what is added up; times the steps, "
-        "it is the voltage at the end"
-    )
-    if np.all(rule.gain == 1):
-        return step.x
-    return step.affine(step.x, rule.gain, np.zeros(()))
 
 
 def rules(step: NirStep) -> tuple[str, float]:
@@ -137,9 +120,10 @@ def rules(step: NirStep) -> tuple[str, float]:
     if dialect == "snntorch":
         step.context.note(
             "a spike sets voltages to zero at once, as snntorch.import_from_nir has it; the file "
-            "does not say how the network was trained, so use reset_mechanism='zero' there"
+            "does not say how the network was trained, so use reset_mechanism='zero' and "
+            "reset_delay=False there, or --dialect snntorch-reset-delay"
         )
-    return dialect, dt_s
+    return DIALECTS[dialect].rules, dt_s
 
 
 def _add(
@@ -153,37 +137,37 @@ def _add(
     gain = np.where(np.abs(gain - 1) < ROUNDING, 1.0, gain)
     limit = threshold / gain
     factor, offset = np.ones(()), np.asarray(shift / gain)
-    if np.any(gain < 0) or not _same(limit):
+    if np.any(gain < 0) or not same_values(limit):
         # One threshold for all neurons; each has its own scale instead.
         factor, offset = np.asarray(1 / limit), np.asarray(shift / threshold)
         limit = np.ones(())
     source = x
     if np.any(factor != 1) or np.any(offset):
         source = _scaled(step, factor, offset)
+    pause = 0
+    if step.context.dialect and (step.looped or step.parameters.node.kind == "CubaLIF"):
+        pause = DIALECTS[step.context.dialect].pause
     node = step.add(
         nodes.Spiking, [source.node], own=True, dt_s=dt_s, tau_rc_s=tau_rc_s,
-        synapse_s=synapse_s, threshold=float(limit.reshape(-1)[0]),
+        synapse_s=synapse_s, threshold=float(limit.reshape(-1)[0]), refractory_s=pause * dt_s,
     )  # fmt: skip
     return Tensor(node, x.shape, source.layout)
 
 
 def _scaled(step: NirStep, factor: Numbers, offset: Numbers) -> Tensor:
     """The input times a factor for each neuron, plus an offset."""
-    part = NirStep(
-        f"{step.name}/current", step.origin, step.inputs, step.builder, step.parameters,
-        step.context, step.final,
-    )  # fmt: skip
+    part = replace(step, name=f"{step.name}/current")
     return part.affine(step.x, factor, offset)
 
 
-def _same(values: Numbers) -> bool:
+def same_values(values: Numbers) -> bool:
     first = values.reshape(-1)[0]
     return bool(np.allclose(values, first, rtol=EQUAL, atol=0))
 
 
-def _one(values: Numbers, key: str) -> float:
+def one_of(values: Numbers, key: str) -> float:
     """The one number that all neurons share."""
-    if not _same(values):
+    if not same_values(values):
         raise Refused(
             f"its neurons have different {key}, but a layer's neurons share their decays",
             f"use one {key} for the layer, or split the layer",
@@ -191,7 +175,7 @@ def _one(values: Numbers, key: str) -> float:
     return float(values.reshape(-1)[0])
 
 
-def _seconds(lost: float, dt_s: float) -> float:
+def seconds(lost: float, dt_s: float) -> float:
     """Time constant in seconds that forgets a share in a step."""
     if lost >= 1:
         return AT_ONCE * dt_s

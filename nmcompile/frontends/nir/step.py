@@ -32,7 +32,7 @@ class Context:
     @property
     def step_s(self) -> float | None:
         """Length of a time step in seconds, given or the dialect's own."""
-        return self.dt_s or (DIALECTS[self.dialect] if self.dialect else None)
+        return self.dt_s or (DIALECTS[self.dialect].dt_s if self.dialect else None)
 
     def note(self, text: str) -> None:
         """Remember an assumption."""
@@ -41,11 +41,18 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class NirStep(Step):
-    """One node being converted."""
+    """One node being converted.
+
+    Attributes
+    ----------
+    final : whether only outputs read it
+    looped : whether its spikes come back to it
+    """
 
     parameters: Parameters
     context: Context
     final: bool
+    looped: bool
 
     def per_value(self, key: str, x: Tensor) -> NDArray[np.float64]:
         """Numbers for each value of a tensor, of one number, its shape, or one per channel.

@@ -62,11 +62,6 @@ class _Conversion:
         ports = self.graph.inputs
         if not ports:
             raise ModelError(f"{self.where}: no output depends on an input; export it again")
-        if len(ports) > 1:
-            self._refuse(
-                ports[1].name, "Input", f"the model has {len(ports)} inputs",
-                "join them into one input before the network",
-            )  # fmt: skip
         for port in ports:
             self.done[port.name] = self._input(port)
         return ports[0].shape[0] if ports[0].shape else None
