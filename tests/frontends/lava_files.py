@@ -96,7 +96,7 @@ def _bias(layer: Layer, size: int) -> NDArray[np.int64]:
 
 def _neurons(layer: Layer, matrix: Any, bias: Any, sent: Any) -> tuple[Any, Any]:
     """(steps, neurons) spikes and voltages for (steps, inputs) spikes."""
-    outputs, inputs = matrix.shape
+    outputs = len(matrix)
     delay = np.asarray(layer.get("delay", 0), np.int64)
     if delay.shape == (outputs,):
         delay = delay[:, None]

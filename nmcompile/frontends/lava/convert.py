@@ -31,6 +31,8 @@ def convert(layers: Sequence[LavaLayer], where: str, name: str) -> tuple[Network
     x: Tensor | None = None
     if layers[0].kind != "input":
         x = _without_input(layers[0], builder)
+        if x is None:
+            refuse(layers[0], "no input layer says what shape its input has", "export one before")
     for k, layer in enumerate(layers):
         converter = CONVERTERS.get(layer.kind)
         if converter is None:
