@@ -5,6 +5,7 @@
 It needs lava-dl (which needs Python 3.10) and writes for each network a file `.net` and one `.npz`:
 `x` (samples, steps, *input shape), and for each layer with neurons `spikes/NAME` and
 `voltages/NAME` (samples, steps, *shape), voltages after the reset, shapes as in the `.net` file.
+Where the input has neurons there is the `bias` (samples, *input shape) of each, and `x` are spikes.
 Networks called `slayer_...` are written by lava-dl's own blocks, `hand_...` here, to the same
 layout. Lava runs its fixed-point models, bit-accurate with the chip, step by step.
 Recorded with lava-dl 0.6.0 and lava-nc 0.10.0.
@@ -73,11 +74,12 @@ def exported(path: Path, blocks: Iterable[torch.nn.Module], shape: tuple[int, ..
         net(torch.zeros(1, *shape, 2))
     with h5py.File(path, "w") as file:
         layers = file.create_group("layer")
-        group = layers.create_group("0")
-        group.create_dataset("type", (1,), "S10", [b"input"])
-        group.create_dataset("shape", data=np.array(shape))
-        for k, each in enumerate(blocks):
-            each.export_hdf5(layers.create_group(f"{k + 1}"))
+        if not isinstance(blocks[0], block.Input):
+            group = layers.create_group("0")
+            group.create_dataset("type", (1,), "S10", [b"input"])
+            group.create_dataset("shape", data=np.array(shape))
+        for each in blocks:
+            each.export_hdf5(layers.create_group(f"{len(layers)}"))
 
 
 def by_hand(path: Path, layers: Layers) -> None:
@@ -99,25 +101,34 @@ def hand_neuron(i_decay: int = 4096, v_decay: int = 128, threshold: int = 80) ->
     }  # fmt: skip
 
 
-def recorded(path: Path, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Spikes and voltages of all layers for samples (samples, steps, *input shape)."""
+def neuron_layers(path: Path) -> list[str]:
+    """Names of the layers with neurons, the input's included where it has some."""
     with h5py.File(path) as file:
-        kinds = [file[f"layer/{k}/type"][0].decode() for k in range(len(file["layer"]))]
-    names = [f"{kind}_{k}" for k, kind in enumerate(kinds) if kind not in ("input", "flatten")]
+        groups = {k: file[f"layer/{k}"] for k in range(len(file["layer"]))}
+        return [f"{g['type'][0].decode()}_{k}" for k, g in groups.items() if "neuron" in g]
+
+
+def recorded(path: Path, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Spikes and voltages of all layers for samples (samples, steps, *input shape).
+
+    Where the input has neurons, `x` are their biases, (samples, *input shape).
+    """
+    names = neuron_layers(path)
     found: dict[str, list[np.ndarray]] = {}
     for sample in x:
         net = netx.hdf5.Network(net_config=str(path))
         turned = np.ascontiguousarray(sample.T.astype(np.int32))  # columns, rows, channels, steps
-        if turned.ndim != len(net.inp.shape) + 1:
-            turned = sample.reshape(len(sample), -1).T.astype(np.int32)
-        source = io.source.RingBuffer(data=turned)
-        source.s_out.connect(net.inp)
+        if names[0].startswith("input"):
+            net.in_layer.neuron.bias_mant.init = turned
+        else:
+            source = io.source.RingBuffer(data=turned)
+            source.s_out.connect(net.inp)
         sinks = []
         for layer in net.layers:
-            sinks.append(io.sink.RingBuffer(shape=layer.out.shape, buffer=len(sample)))
+            sinks.append(io.sink.RingBuffer(shape=layer.out.shape, buffer=STEPS))
             layer.out.connect(sinks[-1].a_in)
         voltages: list[list[np.ndarray]] = [[] for _ in names]
-        for _ in range(len(sample)):
+        for _ in range(STEPS):
             net.run(RunSteps(num_steps=1), Loihi2SimCfg(select_tag="fixed_pt"))
             for k, layer in enumerate(net.layers):
                 voltages[k].append(layer.neuron.v.get().T)
@@ -211,6 +222,15 @@ def networks(rng: np.random.Generator) -> dict[str, tuple[tuple[int, ...], Write
                 block.Recurrent(neuron(), 12, 6, weight_scale=3, pre_hook_fx=None),
             ],
         ),
+        "slayer_input": slayer_file(
+            (2, 4, 5),
+            [
+                block.Input(lif, weight=1, bias=0),
+                block.Conv(lif, 2, 3, 3, weight_scale=4),
+                block.Flatten(),
+                block.Dense(lif, 18, 4, weight_scale=4),
+            ],
+        ),
         "slayer_delays": slayer_file(
             (10,),
             spread([
@@ -258,9 +278,15 @@ def main() -> None:
     for name, (shape, write) in networks(rng).items():
         path = OUT / f"{name}.net"
         write(path)
-        x = (rng.random((SAMPLES, STEPS, *shape)) < 0.3).astype(np.uint8)
-        held = recorded(path, x)
-        np.savez_compressed(OUT / f"{name}.npz", x=x, **held)
+        if neuron_layers(path)[0] == "input_0":
+            bias = rng.integers(-20, 80, (SAMPLES, *shape)).astype(np.int16)
+            held = recorded(path, bias)
+            held["bias"], held["x"] = bias, held.pop("spikes/input_0")
+            del held["voltages/input_0"]
+        else:
+            held = {"x": (rng.random((SAMPLES, STEPS, *shape)) < 0.3).astype(np.uint8)}
+            held.update(recorded(path, held["x"]))
+        np.savez_compressed(OUT / f"{name}.npz", **held)
         rates = {key[7:]: round(float(v.mean()), 3) for key, v in held.items() if "spikes" in key}
         print(f"{name}: spikes per step {rates}")
 

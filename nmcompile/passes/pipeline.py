@@ -90,7 +90,7 @@ def compile_network(
         "network": network.name,
         "source": dict(source or {}),
         "options": options.model_dump(mode="json"),
-        "calibration": "synthetic" if calibration is None else "data",
+        "calibration": _calibrated(network, calibration),
         "calibration_samples": len(data),
     }
     value: Any = network
@@ -237,6 +237,19 @@ def _passes(
     yield Verify(hardware)
 
 
+def _quantised(network: Network) -> bool:
+    """Whether all neurons are quantised already, so that data change nothing."""
+    neurons = [node for node in network if isinstance(node, (ReLU, Spiking))]
+    return bool(neurons) and all(isinstance(n, Spiking) and n.registers for n in neurons)
+
+
+def _calibrated(network: Network, calibration: FloatArray | None) -> str:
+    """What rates were chosen from, for the manifest."""
+    if calibration is not None:
+        return "data"
+    return "unneeded" if _quantised(network) else "synthetic"
+
+
 def _calibration(
     network: Network, options: BuildOptions, calibration: FloatArray | None
 ) -> FloatArray:
@@ -245,8 +258,7 @@ def _calibration(
     Where no data is given there is a loud warning.
     """
     shape = network.sample_shape
-    neurons = [node for node in network if isinstance(node, Spiking)]
-    scaled = not neurons or any(node.registers is None for node in neurons)
+    scaled = not _quantised(network)
     if calibration is not None and calibration.shape[2:] == shape:
         calibration = calibration.reshape(-1, *shape)
     if calibration is None:

@@ -165,7 +165,8 @@ def random_layers(rng: np.random.Generator) -> list[Layer]:
 
 def _random_conv(rng: np.random.Generator, shape: Sequence[int]) -> Layer:
     groups = shape[0] if rng.random() < 0.3 else 1
-    out, kernel = groups * int(rng.integers(1, 4)), rng.integers(1, 4, 2)
+    out = groups * int(rng.integers(1, 4))
+    kernel = np.minimum(rng.integers(1, 4, 2), shape[1:])
     layer = conv(
         _random_weights(rng, out, shape[0] // groups, *kernel), (), groups=groups,
         stride=rng.integers(1, 3, 2), padding=rng.integers(0, 2, 2), **_random_neuron(rng),

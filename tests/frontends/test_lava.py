@@ -17,7 +17,9 @@ from lava_files import MODELS, conv, dense, neuron, random_layers, simulate, sou
 from nmcompile.api import Emulator, build
 from nmcompile.backends.base import Probe
 from nmcompile.chip.program import Program
+from nmcompile.errors import DataError, ModelError
 from nmcompile.frontends import load
+from nmcompile.frontends.lava import input_spikes
 from nmcompile.frontends.source import AssumptionWarning
 from nmcompile.ir.nodes import FloatArray, Spiking
 from nmcompile.ir.over_time import values_over_time
@@ -73,6 +75,7 @@ def test_spikes_and_voltages_are_those_that_lava_recorded(name: str, target: str
 
 
 @pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.filterwarnings("ignore::nmcompile.frontends.source.AssumptionWarning")
 def test_the_float_network_fires_as_lava_does_in_one_step_less_a_layer(name: str) -> None:
     with np.load(MODELS / f"{name}.npz") as held:
         x, keys = held["x"].astype(np.float32), [key for key in held if key.startswith("spikes/")]
@@ -194,11 +197,38 @@ def test_text_names_registers(tmp_path: Path) -> None:
     assert "decay_u 1023, decay_v 128, threshold 5120" in str(load(path).network)
 
 
+def test_input_neurons_send_what_lavas_do() -> None:
+    with np.load(MODELS / "slayer_input.npz") as held:
+        bias, spikes = held["bias"], held["x"]
+    found = input_spikes(MODELS / "slayer_input.net", bias, spikes.shape[1])
+    assert spikes.any()
+    np.testing.assert_array_equal(found, spikes)
+    with pytest.raises(DataError, match=r"shape \(5, 4\)"):
+        input_spikes(MODELS / "slayer_input.net", bias[:, 0].swapaxes(1, 2), 3)
+    with pytest.raises(DataError, match="whole numbers from -4095"):
+        input_spikes(MODELS / "slayer_input.net", bias + 0.5, 3)
+    with pytest.raises(ModelError, match="has no neurons"):
+        input_spikes(MODELS / "slayer_dense.net", np.zeros((1, 12)), 3)
+
+
 def test_input_neurons_are_left_to_the_host_and_said(tmp_path: Path) -> None:
     first = {**source(2), "weight": 64.0, "bias": 0.0, **neuron()}
     path = write(tmp_path / "net.net", first, dense([[30, -20]]))
     with pytest.warns(AssumptionWarning, match=r"input_0: its neurons, .* not on the chip"):
         load(path)
+
+
+def test_a_last_layer_without_neurons_is_a_read_out(tmp_path: Path) -> None:
+    last = dense([[64, 0], [32, -64]], bias=[0.0, 64.0])
+    last = {key: value for key, value in last.items() if not key.startswith("neuron")}
+    path = write(tmp_path / "net.net", source(2), dense([[90, 0], [0, 90]]), last)
+    with pytest.warns(AssumptionWarning, match="dense_2: without neurons it is a read-out"):
+        load(path)
+    x = np.zeros((1, 9, 2), np.float32)
+    x[0, :4, 0] = x[0, :2, 1] = 1
+    program = quiet(path, steps=9)
+    scores = Emulator(jobs=1).load(program).run(x, None, []).scores[0] * 8
+    np.testing.assert_allclose(scores, [4, 2 - 2 + 8], atol=1e-5)
 
 
 def test_weights_that_netx_would_clip_stay(tmp_path: Path) -> None:

@@ -20,6 +20,11 @@ from nmcompile.frontends import check, load
 from nmcompile.frontends.nir.write import write as write_nir
 
 
+def bare(layer: dict[str, Any]) -> dict[str, Any]:
+    """A layer without neurons."""
+    return {key: value for key, value in layer.items() if not key.startswith("neuron")}
+
+
 def obstacles(path: Path) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -78,8 +83,8 @@ def _named(changed: dict[str, Any]) -> dict[str, Any]:
           "delay": [1.0]}], "recurrent layers with delays at another scale"),
         ([source(1, 3, 3), conv(np.ones((1, 1, 2, 2)), (1, 2, 2), delay=[1.0])],
          "leaves out of convolutions"),
-        ([source(2), {k: v for k, v in dense([[3, 4]]).items() if "neuron" not in k}],
-         "names no neurons"),
+        ([source(2), bare(dense([[3, 4]])), dense([[5]])], "names no neurons"),
+        ([source(2), dense([[3, 4]]), {**bare(dense([[3]])), "delay": 2.0}], "delays, but no"),
     ],
 )  # fmt: skip
 def test_what_fits_no_layer_is_refused(

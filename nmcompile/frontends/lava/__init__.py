@@ -12,8 +12,11 @@ from nmcompile.frontends.hdf5 import open_hdf5
 from nmcompile.frontends.heaps import MAGIC
 from nmcompile.frontends.lava.convert import convert
 from nmcompile.frontends.lava.file import HDF5, LavaFile
+from nmcompile.frontends.lava.inputs import input_spikes
 from nmcompile.frontends.reading import MALFORMED, model_errors, read_file
 from nmcompile.frontends.source import AssumptionWarning, Source
+
+__all__ = ["holds_lava", "input_spikes", "load_file"]
 
 
 def holds_lava(path: Path, max_bytes: int) -> bool:

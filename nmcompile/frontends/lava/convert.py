@@ -43,8 +43,11 @@ def convert(layers: Sequence[LavaLayer], where: str, name: str) -> tuple[Network
             x = None
         elif x is not None or layer.kind == "input":
             inputs = () if x is None else (x,)
+            step = LavaStep(
+                layer.name, layer.name, inputs, builder, layer, notes, final=layer is last
+            )
             try:
-                x = converter(LavaStep(layer.name, layer.name, inputs, builder, layer, notes))
+                x = converter(step)
             except Refused as error:
                 refuse(layer, error.why, error.remedy)
                 x = None

@@ -39,10 +39,11 @@ def source(step: LavaStep) -> Tensor:
     layer = step.layer
     shape = layer.shape()
     if layer.has_neuron():
-        check_kind(step)
+        check_kind(layer)
         step.note(
             f"{layer.name}: its neurons, which Lava drives through their bias, are not on the "
-            "chip; the input is their spikes, 0 or 1 for each step, or any rate in 0..1"
+            "chip; the input is their spikes, 0 or 1 in each step, as "
+            "nmcompile.frontends.lava.input_spikes makes them, or approximately rates in 0..1"
         )
     return Tensor(step.add(nodes.Input, [], size=shape), shape, plain(len(shape)))
 
@@ -52,11 +53,28 @@ def dense(step: LavaStep) -> Tensor:
     layer = step.layer
     x = flat(step, step.x)
     weights = dense_weights(step, "weight", x.shape[0])
+    if step.final and not layer.has_neuron():
+        return read_out(step, x, weights)
     if "delay" in layer:
         drive = delayed_product(step, x, weights)
     else:
         drive = step.product(x, units(weights.T), None, "synapse")
     return fire(step, drive, bias_of(step, weights.shape[0]))
+
+
+def read_out(step: LavaStep, x: Tensor, weights: Numbers) -> Tensor:
+    """A last layer without neurons: a weighted count of spikes, in lava-dl's units of weight."""
+    bias = bias_of(step, len(weights))
+    if "delay" in step.layer and step.layer.integers("delay").any():
+        raise Refused("it has delays, but no neurons", "leave the delays of the last layer out")
+    step.note(
+        f"{step.name}: without neurons it is a read-out on the host: the mean per step of what "
+        f"arrives, 1 for a weight of {1 << WEIGHT_SHIFT}"
+    )
+    scale = np.float32(2.0**-WEIGHT_SHIFT)
+    return step.product(
+        x, (weights.T * scale).astype(np.float32), None if bias is None else bias * scale
+    )
 
 
 def recurrent(step: LavaStep) -> Tensor:

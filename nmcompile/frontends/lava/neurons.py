@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from nmcompile.chip.arithmetic import THRESHOLD_SHIFT
+from nmcompile.frontends.lava.file import LavaLayer
 from nmcompile.frontends.lava.step import LavaStep
 from nmcompile.frontends.layout import Refused, Tensor
 from nmcompile.ir import nodes
@@ -31,9 +32,9 @@ _OTHERS = (
 )
 
 
-def check_kind(step: LavaStep) -> None:
+def check_kind(layer: LavaLayer) -> None:
     """Refuse neurons that the chip's are not."""
-    kind = step.layer.text("type")
+    kind = layer.text("type")
     if kind in CURRENT_BASED:
         return
     for starts, words in _OTHERS:
@@ -50,13 +51,28 @@ def fire(step: LavaStep, drive: Tensor, bias: FloatArray | None) -> Tensor:
     drive : what arrives, in units of the accumulator
     bias : whole numbers that broadcast to the node behind `drive`, as the file has them
     """
-    layer = step.layer
-    if not layer.has_neuron():
+    if not step.layer.has_neuron():
         raise Refused(
             "it names no neurons, and those that Lava puts there never fire",
-            "export a layer with neurons that fire, or leave it out",
+            "export a layer with neurons; only a dense layer at the end does without",
         )
-    check_kind(step)
+    registers, threshold = registers_of(step.layer)
+    node = step.add(
+        nodes.Spiking, [drive.node], own=True, registers=registers, threshold=float(threshold),
+        bias=None if bias is None else (bias * (1 << BIAS_EXPONENT)).astype(np.float32),
+    )  # fmt: skip
+    return Tensor(node, drive.shape, drive.layout)
+
+
+def registers_of(layer: LavaLayer) -> tuple[Registers, int]:
+    """Registers of a layer's neurons, and their threshold in units of the voltage.
+
+    Raises
+    ------
+    Refused
+        Neurons that the chip's are not.
+    """
+    check_kind(layer)
     for key, usual, words in (
         ("refDelay", 1, "a refractory delay, which Lava's NetX leaves out"),
         ("wgtExp", 0, "a weight exponent, which Lava's NetX leaves out"),
@@ -77,25 +93,21 @@ def fire(step: LavaStep, drive: Tensor, bias: FloatArray | None) -> Tensor:
         raise Refused(
             f"its vThMant of {threshold:.0f} is outside 1..{MAX_THRESHOLD}, so it fires without "
             "input or never",
-            "give it a threshold that it reaches, or leave a read-out without spikes away",
+            "give it a threshold that it reaches, or export a last layer without neurons "
+            "(dynamics=False)",
         )
     registers = Registers(
-        decay_u=_decay(step, "iDecay", 1, DECAY_UNITY) - 1,
-        decay_v=_decay(step, "vDecay", 0, DECAY_UNITY - 1),
+        decay_u=_decay(layer, "iDecay", 1, DECAY_UNITY) - 1,
+        decay_v=_decay(layer, "vDecay", 0, DECAY_UNITY - 1),
     )
-    node = step.add(
-        nodes.Spiking, [drive.node], own=True, registers=registers,
-        threshold=float(int(threshold) << THRESHOLD_SHIFT),
-        bias=None if bias is None else (bias * (1 << BIAS_EXPONENT)).astype(np.float32),
-    )  # fmt: skip
-    return Tensor(node, drive.shape, drive.layout)
+    return registers, int(threshold) << THRESHOLD_SHIFT
 
 
-def _decay(step: LavaStep, key: str, low: int, high: int) -> int:
+def _decay(layer: LavaLayer, key: str, low: int, high: int) -> int:
     """A decay in parts of 4096 that a register holds."""
-    found = step.layer.number_of(key)
+    found = layer.number_of(key)
     if found != round(found) or not 0 <= found <= DECAY_UNITY:
-        raise step.layer.bad(f"its {key} is {found:g}, not a whole number from 0 to {DECAY_UNITY}")
+        raise layer.bad(f"its {key} is {found:g}, not a whole number from 0 to {DECAY_UNITY}")
     if not low <= found <= high:
         raise Refused(
             f"its {key} of {found:.0f} is outside {low}..{high}, which the chip's register holds",

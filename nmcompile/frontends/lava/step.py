@@ -18,10 +18,12 @@ class LavaStep(Step):
     ----------
     layer : its numbers
     notes : what was assumed, each once
+    final : whether it is the network's last layer
     """
 
     layer: LavaLayer
     notes: dict[str, None]
+    final: bool = False
 
     def note(self, text: str) -> None:
         """Remember an assumption."""
