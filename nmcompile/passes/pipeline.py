@@ -16,7 +16,7 @@ from nmcompile.errors import CompileError, DataError, UsageError
 from nmcompile.hardware import Target
 from nmcompile.ir import Network
 from nmcompile.ir.layers import LayerGraph
-from nmcompile.ir.nodes import FloatArray, Leaky, Spiking
+from nmcompile.ir.nodes import FloatArray, Leaky, ReLU, Spiking
 from nmcompile.ir.serialise import network_tensors
 from nmcompile.ir.text import table_text
 from nmcompile.passes.add_encoder import AddEncoder
