@@ -75,49 +75,60 @@ def exact_layer(
         origin=layer.origin,
         rate=layer.rate,
     )
-    return made, [exact_weights(link, weight_bits, hardware) for link in incoming]
+    return made, exact_links(incoming, weight_bits, hardware)
 
 
-def exact_weights(
-    link: Connection, weight_bits: int, hardware: HardwareModel
-) -> DiscreteConnection:
-    """Mantissas and the smallest exponent that hold weights in accumulator units.
+def exact_links(
+    links: list[Connection], weight_bits: int, hardware: HardwareModel
+) -> list[DiscreteConnection]:
+    """Connections into a layer, with one synapse format for all where one holds them.
 
     Raises
     ------
     CompileError
-        There is no such exponent.
+        Weights of a connection that no format holds.
     """
-    weights = link.weights.astype(np.float64) / (1 << WEIGHT_SHIFT)
+    parts = [link.weights.astype(np.float64) / (1 << WEIGHT_SHIFT) for link in links]
+    everything = np.concatenate([part.reshape(-1) for part in parts])
+    common = _format(everything, weight_bits, hardware)
+    made = []
+    for link, weights in zip(links, parts, strict=True):
+        found = common or _format(weights, weight_bits, hardware)
+        if found is None:
+            both = weights.min() < 0 < weights.max()
+            raise CompileError(
+                f"connection {link.name}: no exponent holds its weights of {weights.min():.10g} to "
+                f"{weights.max():.10g} in {weight_bits} bits without rounding; quantise them to "
+                + ("-128..127, or to even ones in -256..254" if both else "whole ones up to 255")
+            )
+        exponent, mode = found
+        mantissa = (weights / 2.0**exponent).astype(np.int16)
+        made.append(
+            DiscreteConnection(replace(link, weights=mantissa), exponent, weight_bits, mode)
+        )
+    return made
+
+
+def _format(
+    weights: NDArray[np.float64], weight_bits: int, hardware: HardwareModel
+) -> tuple[int, int] | None:
+    """Smallest exponent, and sign mode, whose mantissas are these weights exactly."""
     mode = MIXED
     if weights.min(initial=0) >= 0:
         mode = EXCITATORY
     elif weights.max(initial=0) <= 0:
         mode = INHIBITORY
+    if not weights.any():
+        return 0, mode
     low, high = mantissa_range(mode)
     synapse = hardware.synapse
-    exponents = range(synapse.weight_exponent_min.value, synapse.weight_exponent_max.value + 1)
-    for exponent in exponents if weights.any() else (0,):
+    for exponent in range(synapse.weight_exponent_min.value, synapse.weight_exponent_max.value + 1):
         mantissa = weights / 2.0**exponent
         step = max(mantissa_step(weight_bits, mode), 1 << max(0, -exponent))
         fits = low <= mantissa.min(initial=0) and mantissa.max(initial=0) <= high
         if fits and not np.any(mantissa % step):
-            return DiscreteConnection(
-                link=replace(link, weights=mantissa.astype(np.int16)),
-                exponent=exponent,
-                weight_bits=weight_bits,
-                sign_mode=mode,
-            )
-    raise CompileError(
-        f"connection {link.name}: no exponent holds its weights of {weights.min():.10g} to "
-        f"{weights.max():.10g} in {weight_bits} bits without rounding; a connection with both "
-        f"signs holds {low // 2} to {high // 2}, or even weights up to {high}, so quantise it "
-        "to these"
-        if mode == MIXED
-        else f"connection {link.name}: no exponent holds its weights of {weights.min():.10g} to "
-        f"{weights.max():.10g} in {weight_bits} bits without rounding; quantise it to whole "
-        f"numbers from {low} to {high}"
-    )
+            return exponent, mode
+    return None
 
 
 def _bias(

@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmcompile.chip.arithmetic import (
-    EXCITATORY,
-    INHIBITORY,
-    MIXED,
-    WEIGHT_SHIFT,
-    mantissa_range,
-)
+from nmcompile.chip.arithmetic import WEIGHT_SHIFT
 from nmcompile.frontends.lava.file import Numbers
+from nmcompile.frontends.lava.netx import changed
 from nmcompile.frontends.lava.neurons import check_kind, fire
 from nmcompile.frontends.lava.step import LavaStep
 from nmcompile.frontends.layout import Refused, Tensor, plain
@@ -55,6 +50,7 @@ def dense(step: LavaStep) -> Tensor:
     weights = dense_weights(step, "weight", x.shape[0])
     if step.final and not layer.has_neuron():
         return read_out(step, x, weights)
+    note_changed(step, weights)
     if "delay" in layer:
         drive = delayed_product(step, x, weights)
     else:
@@ -90,9 +86,10 @@ def recurrent(step: LavaStep) -> Tensor:
     weights = dense_weights(step, "weight", x.shape[0])
     size = weights.shape[0]
     back = step.add(nodes.Back, [], "back", source=step.name, size=(size,))
-    own = units(dense_weights(step, "weight_rec", size).T)
+    own = dense_weights(step, "weight_rec", size)
+    note_changed(step, weights, own)
     forward = step.product(x, units(weights.T), None, "synapse")
-    around = step.product(Tensor(back, (size,), (0,)), own, None, "recurrent")
+    around = step.product(Tensor(back, (size,), (0,)), units(own.T), None, "recurrent")
     both = step.add(nodes.Add, [forward.node, around.node], "sum")
     return fire(step, Tensor(both, (size,), (0,)), bias_of(step, size))
 
@@ -157,14 +154,17 @@ def dense_weights(step: LavaStep, key: str, inputs: int) -> Numbers:
         raise layer.bad(
             f"its {key} of shape {weights.shape} does not fit {inputs} inputs and {outputs} outputs"
         )
-    low, high = weights.min(initial=0), weights.max(initial=0)
-    held = mantissa_range(MIXED if low < 0 < high else INHIBITORY if low < 0 else EXCITATORY)
-    if low < held[0] or high > held[1]:
-        step.note(
-            f"{layer.name}: its weights of {low:.0f} to {high:.0f} stay as they are, where Lava's "
-            f"NetX clips them to {held[0]}..{held[1]}"
-        )
     return weights
+
+
+def note_changed(step: LavaStep, *weights: Numbers) -> None:
+    """Say where Lava itself would run other weights than the file's."""
+    count = changed(*weights)
+    if count:
+        step.note(
+            f"{step.name}: {count} of its weights stay as they are, which Lava's NetX changes when "
+            "it chooses their bits and signs; there, Lava's voltages can be others"
+        )
 
 
 def bias_of(step: LavaStep, size: int) -> FloatArray | None:
