@@ -117,7 +117,7 @@ test-newest: ## The tests on Python 3.13 with NumPy 2
 
 FORMAT ?= onnx
 
-fuzz-files: $(VENV)/.dev ## Read N=… mutated model files, FORMAT=onnx, keras or nir, each within a limit on memory and time; SEED=…
+fuzz-files: $(VENV)/.dev ## Read N=… mutated model files, FORMAT=onnx, keras, nir or lava, each within a limit on memory and time; SEED=…
 	$(BIN)/python tools/fuzz_files.py --files $(N) --format $(FORMAT) --seed $(SEED)
 
 bench: bench-first-path bench-accuracy bench-speed bench-map ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page

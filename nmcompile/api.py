@@ -63,9 +63,9 @@ def build(
 
     Parameters
     ----------
-    model : path of a `.keras`, `.h5`, `.onnx` or `.nir` file; or a Keras or ONNX model, or a
-        PyTorch module with an `example`; or a Nengo network, or ``FILE.py:NAME`` of one, which
-        runs that file and needs the extra `nengo`
+    model : path of a `.keras`, `.h5`, `.onnx`, `.nir` or lava-dl's `.net` file; or a Keras or ONNX
+        model, or a PyTorch module with an `example`; or a Nengo network, or ``FILE.py:NAME`` of
+        one, which runs that file and needs the extra `nengo`
     target : ``family[:board]``; None for the smallest Loihi 1 board on which it fits
     calibrate : data file, or (samples, *input shape) array, that shows real inputs; of a network
         with several inputs an array for each, by name

@@ -39,6 +39,7 @@ SECONDS, MEMORY, MAX_BYTES = 10.0, 256 * 2**20, 32 * 2**20
 #: Findings after which there is no point in going on, and seconds between lines of progress.
 ENOUGH, PROGRESS_S = 20, 10.0
 FILES = {
+    "lava": sorted((FRONTENDS / "lava_models").glob("*.net")),
     "nir": sorted((FRONTENDS / "nir_models").glob("*.nir")),
     "onnx": sorted((FRONTENDS / "onnx_models").glob("*.onnx")),
     "keras": sorted(

@@ -23,7 +23,7 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A .keras, whole-model .h5, .onnx or .nir file; "
+        help="A .keras, whole-model .h5, .onnx, .nir or lava-dl .net file; "
         "or FILE.py:NAME of a Nengo network, which runs it.",
     ),
 ]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.errors import VerifyError
+from nmcompile.ir.registers import Registers
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -293,6 +294,10 @@ class Spiking(Elementwise):
     amplitude : activation that one spike per time step stands for
     threshold : firing threshold in units of the activation
     max_value : activation at which the replaced ReLU was clipped, or None
+    registers : of neurons that are quantised already, in place of the time constants; None for
+        others
+    bias : float32 array that broadcasts to the shape, added to the voltage in every step past the
+        synaptic current; only with `registers`
     """
 
     tau_rc_s: float | None = None
@@ -303,18 +308,31 @@ class Spiking(Elementwise):
     max_value: float | None = None
     own: bool = False
     dt_s: float = 1e-3
+    registers: Registers | None = None
+    bias: FloatArray | None = None
+
+    def verify(self, inputs: Sequence[Shape]) -> None:
+        super().verify(inputs)
+        if self.bias is not None and not broadcasts(self.bias.shape, inputs[0]):
+            self.fail(f"bias of shape {self.bias.shape} does not fit {inputs[0]}")
 
     @property
     def leak(self) -> float:
         """Share of the voltage that is lost in a step of `dt_s`."""
+        if self.registers is not None:
+            return self.registers.lost_v
         return 0.0 if self.tau_rc_s is None else -math.expm1(-self.dt_s / self.tau_rc_s)
 
     @property
     def pause(self) -> int:
         """Steps of `dt_s` after a spike in which the voltage is held at zero."""
+        if self.registers is not None:
+            return self.registers.refractory - 1
         return round(self.refractory_s / self.dt_s)
 
     def describe(self) -> str:
+        if self.registers is not None:
+            return f"{self.registers.describe()}, threshold {self.threshold:.8g}"
         kind = "IF" if self.tau_rc_s is None else f"LIF tau_rc {self.tau_rc_s * 1e3:g} ms"
         words = [kind]
         if self.refractory_s:

@@ -97,7 +97,7 @@ def values_over_time(
     ------
     node name -> (samples, *shape); of spiking neurons, what their spikes stand for
     """
-    neurons: dict[str, _Neurons] = {}
+    neurons: dict[str, _Neurons | _IntegerNeurons] = {}
     delays = {node.name: _Line(node) for node in network if isinstance(node, nodes.Delay)}
     before: dict[str, FloatArray] = {}
     for step in range(x.shape[1] * hold):
@@ -113,7 +113,8 @@ def values_over_time(
             elif isinstance(node, nodes.Delay):
                 values[node.name] = delays[node.name].step(sources[0])
             elif isinstance(node, Spiking) and node.own:
-                state = neurons.setdefault(node.name, _Neurons(node, sources[0]))
+                kind = _Neurons if node.registers is None else _IntegerNeurons
+                state = neurons.setdefault(node.name, kind(node, sources[0]))
                 values[node.name] = state.step(sources[0])
             else:
                 values[node.name] = compute(node, sources)
@@ -164,3 +165,29 @@ class _Neurons:
         self._voltage = np.where(fired, np.float32(0), voltage)
         self._resting = np.maximum(self._resting + fired * (node.pause + 1) - 1, 0).astype(np.int32)
         return fired.astype(np.float32) * np.float32(node.amplitude)
+
+
+class _IntegerNeurons:
+    """Currents and voltages of neurons that are quantised already."""
+
+    def __init__(self, node: Spiking, like: FloatArray) -> None:
+        self._node = node
+        self._bias = _whole(np.zeros(1, np.float32) if node.bias is None else node.bias)
+        self._current = np.zeros(like.shape, np.int64)
+        self._voltage = np.zeros(like.shape, np.int64)
+        self._resting = np.zeros(like.shape, np.int64)
+
+    def step(self, drive: FloatArray) -> FloatArray:
+        """The spikes of one step, each of which stands for the amplitude."""
+        node = self._node
+        assert node.registers is not None
+        current, voltage = node.registers.step(self._current, self._voltage, _whole(drive))
+        voltage = np.where(self._resting > 0, 0, voltage + self._bias)
+        fired = voltage > node.threshold
+        self._current, self._voltage = current, np.where(fired, 0, voltage)
+        self._resting = np.maximum(self._resting + fired * node.registers.refractory - 1, 0)
+        return fired.astype(np.float32) * np.float32(node.amplitude)
+
+
+def _whole(values: FloatArray) -> NDArray[np.int64]:
+    return np.rint(values).astype(np.int64)

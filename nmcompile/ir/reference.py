@@ -168,7 +168,12 @@ def _(node: nodes.ReLU, inputs: Sequence[FloatArray]) -> FloatArray:
 def _(node: nodes.Spiking, inputs: Sequence[FloatArray]) -> FloatArray:
     if not node.own:
         return np.clip(inputs[0], 0, node.max_value)
-    return firing_rate(inputs[0], node.threshold, node.leak, node.pause) * node.amplitude
+    drive = inputs[0]
+    if node.registers is not None:
+        drive = drive / np.float32(node.registers.lost_u)
+    if node.bias is not None:
+        drive = drive + node.bias
+    return firing_rate(drive, node.threshold, node.leak, node.pause) * node.amplitude
 
 
 def firing_rate(drive: FloatArray, threshold: float, leak: float, pause: int) -> FloatArray:

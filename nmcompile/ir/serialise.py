@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from nmcompile.errors import ModelError, NmcompileError
 from nmcompile.ir import nodes
 from nmcompile.ir.network import Network
 from nmcompile.ir.nodes import Node
+from nmcompile.ir.registers import Registers
 
 _KINDS: dict[str, type[Node]] = {
     kind.__name__: kind
@@ -33,6 +34,8 @@ def network_tensors(network: Network) -> tuple[dict[str, Any], dict[str, NDArray
                 key = f"{number}/{field.name}"
                 tensors[key] = np.ascontiguousarray(value, np.float32)
                 options[field.name] = {"array": key}
+            elif isinstance(value, Registers):
+                options[field.name] = {"registers": asdict(value)}
             else:
                 options[field.name] = value
         described.append({"kind": type(node).__name__, "options": options})
@@ -63,6 +66,8 @@ def network_from_tensors(
 
 
 def _value(value: Any, tensors: Mapping[str, NDArray[Any]]) -> Any:
+    if isinstance(value, Mapping) and "registers" in value:
+        return Registers(**{name: int(number) for name, number in value["registers"].items()})
     if isinstance(value, Mapping):
         return tensors[value["array"]]
     return tuples(value)

@@ -49,7 +49,8 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
       channels' differences go into the weights behind;
     - what then remains of a channel's mean error goes into the biases behind.
 
-    All of this ends in static numbers of the Program. A layer's mean rate tells the mapper which
+    All of this ends in static numbers of the Program. Neurons that are quantised already are run,
+    and stay as they are. A layer's mean rate tells the mapper which
     cores will talk much to each other.
 
     Attributes
@@ -87,23 +88,34 @@ class Calibrate(Pass[LayerGraph, LayerGraph]):
                 sent = spikes[layer.name] = encoder_spikes(encoder, currents, self.options.steps)
                 graph = graph.with_layer(replace(layer, rate=float(sent.mean())))
                 continue
-            if self.options.initial_voltage == "aligned":
-                layer = replace(layer, initial=_aligned(layer, graph.dt_s))
-            if self.options.rounding == "output":
-                graph = self._rounded(graph, layer, spikes)
-            layer, made, incoming = self._best_threshold(graph, layer, spikes, wanted)
-            sent = spikes[layer.name] = layer_spikes(made, incoming, spikes)
-            graph = self._corrected(graph, layer, sent, wanted)
+            if layer.neuron.registers is not None:
+                sent = layer_spikes(*self.discretise.layer(graph, layer), spikes)
+                graph = graph.with_layer(replace(layer, rate=float(sent.mean())))
+            else:
+                graph, sent = self._fitted(graph, layer, spikes, wanted)
+            spikes[layer.name] = sent
             for name in [*spikes]:
                 if all(link.target in spikes for link in value.connections if link.source == name):
                     spikes[name] = sent[:0]
         return graph
 
+    def _fitted(
+        self, graph: LayerGraph, layer: NeuronLayer, spikes: dict[str, Spikes], wanted: FloatArray
+    ) -> tuple[LayerGraph, Spikes]:
+        """The graph with one layer corrected, and what that layer sends."""
+        if self.options.initial_voltage == "aligned":
+            layer = replace(layer, initial=_aligned(layer, graph.dt_s))
+        if self.options.rounding == "output":
+            graph = self._rounded(graph, layer, spikes)
+        layer, made, incoming = self._best_threshold(graph, layer, spikes, wanted)
+        sent = layer_spikes(made, incoming, spikes)
+        return self._corrected(graph, layer, sent, wanted), sent
+
     def _aligned_only(self, graph: LayerGraph) -> LayerGraph:
         """A recurrent graph, whose rates no order of its layers gives, with its first voltages."""
         if self.options.initial_voltage == "aligned":
             for layer in graph.on_chip():
-                if isinstance(layer.neuron, Spiking):
+                if isinstance(layer.neuron, Spiking) and layer.neuron.registers is None:
                     aligned = replace(layer, initial=_aligned(layer, graph.dt_s))
                     graph = graph.with_layer(aligned)
         return graph

@@ -87,12 +87,15 @@ class Connect(Pass[Network, LayerGraph]):
                 made = _connections(node, inputs[0])
                 depth[node.name] = 1 + max((depth[c.source] for c in made if not c.back), default=0)
                 connections.extend(made)
+                bias = inputs[0].bias
+                if isinstance(node, Spiking) and node.bias is not None:
+                    bias, node = bias + node.bias, replace(node, bias=None)
                 layers.append(
                     NeuronLayer(
                         name=node.name,
                         shape=shape,
                         neuron=node,
-                        bias=np.ascontiguousarray(inputs[0].bias.reshape(-1)),
+                        bias=np.ascontiguousarray(bias.reshape(-1)),
                         place=value.place[node.name],
                         depth=depth[node.name],
                         origin=node.origin,

@@ -28,6 +28,7 @@ from nmcompile.ir.layers import Connection, LayerGraph, NeuronLayer
 from nmcompile.ir.nodes import FloatArray, Integrator, ReLU, Spiking
 from nmcompile.passes.base import NmcompileWarning, Pass
 from nmcompile.passes.encode import discrete_encoder
+from nmcompile.passes.exact import exact_layer
 
 #: Mean loss per step of a decay that rounds toward zero (nengo-loihi discretize.py).
 ROUNDING_LOSS = 0.494
@@ -42,6 +43,8 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
     weight into the layer share it. It is the largest at which threshold and bias fit their
     registers and the accumulator cannot overflow, but it is not lowered beyond the point where
     weights would lose bits: then overflow is possible, and the emulator counts it.
+
+    Layers that are quantised already keep their numbers, or are refused: see `passes.exact`.
 
     Attributes
     ----------
@@ -87,6 +90,8 @@ class Discretise(Pass[LayerGraph, DiscreteGraph]):
         incoming = [_per_spike(graph, link) for link in graph.into(layer.name)]
         for link in incoming:
             self._check_delay(link)
+        if isinstance(layer.neuron, Spiking) and layer.neuron.registers is not None:
+            return exact_layer(layer, incoming, self.weight_bits, self.hardware)
         registers = self.hardware.compartment
         neuron = layer.neuron
         assert not isinstance(neuron, ReLU)

@@ -31,6 +31,8 @@ def discrete_encoder(graph: LayerGraph, input_range: tuple[float, float]) -> Enc
         Where these layers are no chain.
     """
     largest = max(abs(input_range[0]), abs(input_range[1])) or 1.0
+    if any(isinstance(each.neuron, Spiking) and each.neuron.registers for each in graph.layers):
+        largest = max(largest, 1.0)  # what a spike stands for, whatever the data
     # Room for inputs twice as large as any seen; a power of two keeps round inputs exact.
     scale = 2.0 ** floor(log2(INPUT_LIMIT / (2 * largest)))
     input_scale = scale

@@ -16,7 +16,7 @@ from nmcompile.errors import CompileError, DataError, UsageError
 from nmcompile.hardware import Target
 from nmcompile.ir import Network
 from nmcompile.ir.layers import LayerGraph
-from nmcompile.ir.nodes import FloatArray, Leaky, Spiking
+from nmcompile.ir.nodes import FloatArray, Leaky, ReLU, Spiking
 from nmcompile.ir.serialise import network_tensors
 from nmcompile.ir.text import table_text
 from nmcompile.passes.add_encoder import AddEncoder
@@ -90,7 +90,7 @@ def compile_network(
         "network": network.name,
         "source": dict(source or {}),
         "options": options.model_dump(mode="json"),
-        "calibration": "synthetic" if calibration is None else "data",
+        "calibration": _calibrated(network, calibration),
         "calibration_samples": len(data),
     }
     value: Any = network
@@ -237,6 +237,19 @@ def _passes(
     yield Verify(hardware)
 
 
+def _quantised(network: Network) -> bool:
+    """Whether all neurons are quantised already, so that data change nothing."""
+    neurons = [node for node in network if isinstance(node, (ReLU, Spiking))]
+    return bool(neurons) and all(isinstance(n, Spiking) and n.registers for n in neurons)
+
+
+def _calibrated(network: Network, calibration: FloatArray | None) -> str:
+    """What rates were chosen from, for the manifest."""
+    if calibration is not None:
+        return "data"
+    return "unneeded" if _quantised(network) else "synthetic"
+
+
 def _calibration(
     network: Network, options: BuildOptions, calibration: FloatArray | None
 ) -> FloatArray:
@@ -245,15 +258,17 @@ def _calibration(
     Where no data is given there is a loud warning.
     """
     shape = network.sample_shape
+    scaled = not _quantised(network)
     if calibration is not None and calibration.shape[2:] == shape:
         calibration = calibration.reshape(-1, *shape)
     if calibration is None:
-        warnings.warn(
-            "no calibration data: rates are scaled by uniform noise in 0..1 (seed "
-            f"{options.seed}), so accuracy is likely poor; give real inputs with --calibrate",
-            NmcompileWarning,
-            stacklevel=4,
-        )
+        if scaled:
+            warnings.warn(
+                "no calibration data: rates are scaled by uniform noise in 0..1 (seed "
+                f"{options.seed}), so accuracy is likely poor; give real inputs with --calibrate",
+                NmcompileWarning,
+                stacklevel=4,
+            )
         rng = np.random.default_rng(options.seed)
         return rng.random((SYNTHETIC_SAMPLES, *shape), dtype=np.float32)
     if calibration.shape[1:] != shape:
@@ -262,7 +277,7 @@ def _calibration(
         )
     if not len(calibration):
         raise DataError("the calibration data holds no samples; give at least one")
-    if len(calibration) < FEW_SAMPLES:
+    if scaled and len(calibration) < FEW_SAMPLES:
         warnings.warn(
             f"only {len(calibration)} calibration sample(s): the largest activations are a "
             f"guess, so rates may saturate; give {FEW_SAMPLES} or more, better 500",

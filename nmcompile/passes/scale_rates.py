@@ -32,7 +32,7 @@ class ScaleRates(NetworkPass):
     n = 1 / f less the refractory steps, times `threshold_gain` for the overshoot that the
     reset loses. A leaky neuron gets n p (1 - (1 - d)^n) / (n d), with d its decay per step, so
     that the largest activation fires at the same rate. The model's own spiking neurons stay as
-    they were trained.
+    they were trained, and before those that are quantised already a spike stands for 1.
     """
 
     name: ClassVar[str] = "scale-rates"
@@ -45,10 +45,14 @@ class ScaleRates(NetworkPass):
         neurons = [node for node in value if isinstance(node, Spiking) and not node.own]
         self._warn_of_own_neurons(value)
         kept = evaluate(value, self.calibration, keep=[node.name for node in neurons])
+        quantised = any(isinstance(node, Spiking) and node.registers for node in value)
         changes: dict[str, tuple[Node, ...]] = {}
         for node in neurons:
             on_host = value.place[node.name] == "host_in"
             percentile = max(self.options.percentile, ENCODER_PERCENTILE if on_host else 0)
+            if on_host and quantised:
+                changes[node.name] = (replace(node, amplitude=1.0, threshold=1.0),)
+                continue
             largest = float(np.percentile(kept[node.name].astype(np.float64), percentile))
             if largest <= 0:
                 largest = float(kept[node.name].max())

@@ -49,7 +49,7 @@ def layer_spikes(
             arriving = sent[link.link.source][part]
             flat = arriving.reshape(-1, arriving.shape[2]).astype(np.float32)
             added = through(_effective(link), flat).reshape(gathered.shape)
-            late = 1 + link.delay
+            late = min(1 + link.delay, steps)
             gathered[:, late:] += added[:, : steps - late].astype(np.int32) << WEIGHT_SHIFT
         compiled(run_layer)(
             gathered,

@@ -25,7 +25,7 @@ ODD_WORDS = (b"", b"x", b"Conv", b"MaxPool", b"SAME_UPPER", b"../x", b"a" * 300,
 
 
 def mutated(data: bytes, form: str, rng: np.random.Generator) -> bytes:
-    """A file of a format, ``onnx``, ``keras`` or ``nir``, after a few random changes."""
+    """A file of a format, such as ``onnx`` or ``nir``, after a few random changes."""
     if rng.random() < 0.5:
         return changed_bytes(data, rng)
     for _ in range(int(rng.integers(1, 4))):
@@ -189,4 +189,9 @@ def changed_hdf5(data: bytes, rng: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
-CHANGES = {"onnx": changed_message, "keras": changed_archive, "nir": changed_hdf5}
+CHANGES = {
+    "onnx": changed_message,
+    "keras": changed_archive,
+    "nir": changed_hdf5,
+    "lava": changed_hdf5,
+}

@@ -19,7 +19,7 @@ from nmcompile.errors import ModelError
 from tools import fuzz_files
 
 
-@pytest.mark.parametrize("form", ["onnx", "keras", "nir"])
+@pytest.mark.parametrize("form", ["onnx", "keras", "nir", "lava"])
 def test_some_mutated_files_have_no_findings(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert fuzz_files.fuzz(form, 25, 0) == []
     assert f"25 mutated {form} files: " in capsys.readouterr().out

@@ -9,31 +9,12 @@ from pathlib import Path
 from nmcompile.errors import ModelError, UsageError
 from nmcompile.frontends.budget import Budget
 from nmcompile.frontends.hdf5 import open_hdf5
-from nmcompile.frontends.heaps import MAGIC
 from nmcompile.frontends.nir.convert import convert
 from nmcompile.frontends.nir.dialects import DIALECTS
 from nmcompile.frontends.nir.file import HDF5, NirFile, NirGraph
 from nmcompile.frontends.nir.step import Context
-from nmcompile.frontends.reading import MALFORMED, model_errors, read_file
+from nmcompile.frontends.reading import model_errors, read_file
 from nmcompile.frontends.source import AssumptionWarning, Source
-
-
-def holds_nir(path: Path, max_bytes: int) -> bool:
-    """Whether a file looks like NIR; one that is not there, or no HDF5, does not.
-
-    Raises
-    ------
-    ModelError
-        HDF5 that is cut short, damaged, or larger than `max_bytes`.
-    """
-    try:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                return False
-        with open_hdf5(read_file(path, max_bytes), str(path), "HDF5 weights") as held:
-            return "node" in held and "model_config" not in held.attrs
-    except MALFORMED:
-        return False
 
 
 def load_file(path: Path, max_bytes: int, dialect: str | None, dt: float | None) -> Source:

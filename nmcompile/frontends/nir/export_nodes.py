@@ -120,6 +120,11 @@ def _spiking(node: Node, x: Source, dt_s: float) -> Fields:
     assert isinstance(node, nodes.Spiking)
     if not node.own:
         raise Refused("its neurons take a ReLU's place and are not the model's", _RELU[1])
+    if node.registers is not None:
+        raise Refused(
+            "its neurons are quantised already, and NIR's hold no registers",
+            "convert the network before it is quantised, or keep the file as it is",
+        )
     if node.pause:
         raise Refused("NIR has no refractory period", "train without one")
     if node.amplitude != 1:
