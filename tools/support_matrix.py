@@ -61,12 +61,6 @@ ROWS = {
     "quantised": "quantised activations",
     "learning": "learning on the chip",
 }
-#: Key -> layers of lava-dl's `.net` files, any of which will do.
-LAVA = {
-    "dense": ("dense",), "conv2d": ("conv",), "transposed": ("convT",), "average": ("pool",),
-    "max": ("pool",), "reshape": ("flatten",), "concat": ("concat",), "add": ("add",),
-    "current": ("dense",), "recurrent": ("dense_rec",), "delay": ("delay",), "sum": ("average",),
-}  # fmt: skip
 NONE = Cell("–")
 
 
@@ -134,14 +128,9 @@ def nengo() -> dict[str, Cell]:
 
 
 def lava() -> dict[str, Cell]:
-    registry: Any = import_module("nmcompile.frontends.lava.registry")
-    known = {*registry.CONVERTERS, *registry.REFUSED}
-    found = {}
-    for key, kinds in LAVA.items():
-        kind = next((each for each in kinds if each in known), None)
-        if kind is not None:
-            found[key] = registered(kind, registry.CONVERTERS, registry.REFUSED.get)
-    return found
+    from nmcompile.frontends.lava.registry import CONVERTERS, REFUSED, UNKNOWN
+
+    return probed("lava", CONVERTERS, lambda kind: REFUSED.get(kind, UNKNOWN))
 
 
 FORMATS = {
@@ -159,7 +148,8 @@ end's registry.
 
 - **exact**: it becomes weights, wiring or neurons that compute just what the model does; weights
   then have 8 bits, as on the chip. Neurons of spiking networks keep their threshold, decays and
-  time step. Nengo networks are quantised as nengo-loihi does, bit for bit.
+  time step. Networks of lava-dl keep every number, and Nengo networks are quantised as nengo-loihi
+  does, bit for bit.
 - **approximated**: spikes stand in for it. The number is the mean difference of the chip's scores
   from the float network's, relative to the largest score, in a tiny network of random weights at
   64 steps; what trained networks lose is in [Accuracy](../explanation/accuracy.md).

@@ -101,6 +101,7 @@ PROBES: dict[str, Maker | str] = {
         {**BASE, "late": node("Delay", delay=np.full(4, 0.003))},
         [*(each for each in CHAIN if each != ("n1", "w1")), ("n1", "late"), ("late", "w1")],
     ),
+    "over time": net(affine(RNG, 4, 4), lif(4), affine(RNG, 4, 5), shape=(4,), flat=5),
     "two inputs": wired(
         {**BASE, "input2": node("Input", shape=np.array([4])), "w3": affine(RNG, 4, 4)},
         [*CHAIN, ("input2", "w3"), ("w3", "n2")],
