@@ -245,13 +245,8 @@ def diagnose(
         )
     folded = None
     if holds_float_network(program):
-        network = float_network(program)
-        if network.recurrent:
-            raise UsageError(
-                "diagnose compares layers with what they would do in float, one after the other, "
-                "and recurrent layers have no such order; use eval, or run with --probe"
-            )
-        folded = folded_layers(network, program.encoder, program.manifest.get("options", {}))
+        options = program.manifest.get("options", {})
+        folded = folded_layers(float_network(program), program.encoder, options)
     return diagnose_program(
         program,
         data,

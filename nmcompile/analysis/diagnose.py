@@ -172,7 +172,8 @@ class _Follower:
         if self.network is None or self.folded is None or self.chip is None:
             return {}
         frames = frames_of(self.program, x)
-        if frames > 1 and any(isinstance(node, Spiking) for node in self.network):
+        spiking = any(isinstance(node, Spiking) for node in self.network)
+        if self.network.recurrent or (frames > 1 and spiking):
             # Neurons that remember have no rate for a frame.
             return {FLOAT: Values({}, evaluate_frames(self.network, x, self.steps))}
         x = x.reshape(-1, *self.program.encoder.input_shape)

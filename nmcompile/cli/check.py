@@ -23,6 +23,7 @@ from nmcompile.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from nmcompile.chip.program import Program
     from nmcompile.errors import Obstacle
 
 
@@ -123,10 +124,25 @@ def check(
             *([("cores", use.sentence())] if use.bound else []),
             *unverified_row(place.hardware),
             ("split", split),
+            *_ends(program),
             *((layer_use.layer, layer_use.sentence()) for layer_use in use.layers),
         ],
     )
     return 0
+
+
+def _ends(program: Program) -> list[tuple[str, str]]:
+    """Names that data files need, and those of scores, where a network has several."""
+    from nmcompile.ir.text import shape_text
+
+    rows = []
+    if program.inputs:
+        shapes = (f"{name} {shape_text(shape)}" for name, shape in program.inputs.items())
+        rows.append(("inputs", ", ".join(shapes)))
+    if program.outputs:
+        sizes = (f"{name} {part.stop - part.start}" for name, part in program.outputs.items())
+        rows.append(("outputs", ", ".join(sizes)))
+    return rows
 
 
 def _list_obstacles(model: Path, obstacles: Sequence[Obstacle], json: bool) -> int:

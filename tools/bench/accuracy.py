@@ -39,6 +39,8 @@ class Case:
     lost : most points that may be lost, or None
     chip, floating : least accuracies in %, or None
     options : of the build, beside steps
+    shown : how images come: "still", a row a step ("rows"), or in each of so many steps, with
+        pixels of 0 or 1 ("12")
     """
 
     name: str
@@ -49,6 +51,7 @@ class Case:
     chip: float | None = None
     floating: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    shown: str = "still"
 
 
 #: What loses least for the CIFAR-10 networks, on images that training held out.
@@ -64,6 +67,24 @@ CASES = (
         "CIFAR-10 CNN, fine-tuned", "cifar10/cifar10_tuned.keras", "cifar10", 32, 0.5, options=SLOW
     ),
     Case("CIFAR-10, deep", "cifar10_deep/cifar10_deep.keras", "cifar10", 64, 0.5, options=DEEP),
+    Case(
+        "MNIST by rows, recurrent, from snnTorch",
+        "snntorch/rows.nir",
+        "mnist",
+        30,
+        0.5,
+        options={"dialect": "snntorch-reset-delay"},
+        shown="rows",
+    ),
+    Case(
+        "MNIST CNN from snnTorch",
+        "snntorch/image.nir",
+        "mnist",
+        15,
+        0.5,
+        options={"dialect": "snntorch"},
+        shown="12",
+    ),
     Case("Fashion-MNIST", "fashion_mnist/fashion_mnist.keras", "fashion", 64, lost=0.5),
 )
 #: Half the spikes at hardly any loss, as found on images that training held out.
@@ -157,8 +178,11 @@ def few_spikes(path: Path) -> Iterator[Figure]:
 def judged(case: Case, path: Path) -> Evaluation:
     """Build a network, calibrated on training images, and evaluate it on the whole test set."""
     model = ROOT / "examples" / case.file
-    shape = nmcompile.load(model).network.inputs[0].size
-    train, test = images(path, "train", shape), images(path, "test", shape)
+    if case.shown == "still":
+        shape = nmcompile.load(model).network.sample_shape
+        train, test = images(path, "train", shape), images(path, "test", shape)
+    else:
+        train, test = (frames(path, part, case.shown) for part in ("train", "test"))
     chosen = np.random.default_rng(SEED).choice(len(train), CALIBRATED, replace=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -173,6 +197,19 @@ def images(path: Path, part: str, shape: Shape) -> Data:
     with np.load(path, allow_pickle=False) as file:
         x = file[f"x_{part}"].astype(np.float32).reshape(-1, *shape) / 255
         return Data(x, file[f"y_{part}"].astype(np.int64).reshape(-1), str(path))
+
+
+def frames(path: Path, part: str, shown: str) -> Data:
+    """Digits over time, with pixels of 0 or 1; of the training set the first, as they take room."""
+    data = images(path, part, (28, 28))
+    x, y = data.x, data.y
+    assert y is not None
+    if part == "train":
+        x, y = x[: 10 * CALIBRATED], y[: 10 * CALIBRATED]
+    bright = (x > 0.5).astype(np.float32)
+    if shown != "rows":
+        bright = np.repeat(bright[:, None, None], int(shown), axis=1)
+    return Data(bright, y, data.path)
 
 
 if __name__ == "__main__":
