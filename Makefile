@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-keras test-training-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs figures lock clean
+.PHONY: help setup demo test test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs support figures lock clean
 
 #: Leaves slow tests to `make test-all`.
 FAST := $(if $(NMCOMPILE_FUZZ),, and not slow)
@@ -30,11 +30,11 @@ demo: $(VENV)/.demo ## Build the shipped MNIST network, run 1,000 images, write 
 	$(BIN)/python -m nmcompile eval demo/mnist.nmc --data examples/mnist/test_1000.npz --report demo/report.html
 
 test: $(VENV)/.dev ## Run the tests (without Keras and reference emulators), with coverage
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not keras and not reference and not nengo and not browser" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not keras and not reference and not nengo and not browser and not torch" --cov --cov-report=term:skip-covered
 
 test-all: FAST :=
-test-all: test-keras test-training-torch test-nengo test-nengo-loihi test-browser test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
-	$(BIN)/python -m pytest -m "not keras and not reference and not nengo and not browser"
+test-all: test-keras test-training-torch test-torch test-nengo test-nengo-loihi test-browser test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
+	$(BIN)/python -m pytest -m "not keras and not reference and not nengo and not browser and not torch"
 
 test-browser: $(VENV)/.dev ## Open the map of a network in Chromium (NMCOMPILE_BROWSER=its path insists on it)
 	$(PIP) install --quiet 'playwright>=1.45'
@@ -49,6 +49,11 @@ test-training-torch: $(VENV)/.dev ## Test nmcompile.training on Keras with PyTor
 	$(PYTHON) -m venv $(VENV)-torch-keras
 	$(VENV)-torch-keras/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/keras.txt --editable . keras torch pytest hypothesis
 	NUMBA_CACHE_DIR=$(VENV)-torch-keras/numba OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(VENV)-torch-keras/bin/python -m pytest -m "keras$(FAST)" tests/training
+
+test-torch: ## Compare live with PyTorch modules (installs about 1 GB into .venv-torch-modules)
+	$(PYTHON) -m venv $(VENV)-torch-modules
+	$(VENV)-torch-modules/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[torch]' nir nirtorch norse pytest snntorch
+	NUMBA_CACHE_DIR=$(VENV)-torch-modules/numba $(VENV)-torch-modules/bin/python -m pytest -m "torch$(FAST)" tests/frontends tests/docs
 
 $(VENV)-reference/.made: requirements/reference.txt
 	$(PYTHON311) -m venv $(VENV)-reference
@@ -103,12 +108,12 @@ PYTHON313 ?= python3.13
 test-oldest: ## The tests on Python 3.10 with NumPy 1.26
 	$(PYTHON310) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy==1.26.4' --editable '.[report]' pytest pytest-cov hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-oldest/numba $(VENV)-oldest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser"
+	NUMBA_CACHE_DIR=$(VENV)-oldest/numba $(VENV)-oldest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser and not torch"
 
 test-newest: ## The tests on Python 3.13 with NumPy 2
 	$(PYTHON313) -m venv $(VENV)-newest
 	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest pytest-cov hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser"
+	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser and not torch"
 
 FORMAT ?= onnx
 
@@ -171,6 +176,10 @@ format: $(VENV)/.dev ## Format the code
 
 docs: $(VENV)/.dev ## Build the documentation into site/
 	$(BIN)/python -m mkdocs build --strict
+
+support: $(VENV)/.dev ## Write the page on what each format supports (the column of Nengo in .venv-nengo)
+	$(BIN)/python -m tools.support_matrix
+	if [ -x $(VENV)-nengo/bin/python ]; then $(VENV)-nengo/bin/python -m tools.support_matrix; fi
 
 figures: $(VENV)/.demo ## Draw the pictures in docs/figures
 	$(BIN)/python -m tools.figures

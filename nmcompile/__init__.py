@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nmcompile.errors import NmcompileError
 
 if TYPE_CHECKING:
-    from nmcompile.api import Emulator, Program, build, diagnose, evaluate, load, targets
+    from nmcompile.api import Emulator, Program, build, diagnose, diff, evaluate, load, targets
     from nmcompile.tuning import tune
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Program",
     "build",
     "diagnose",
+    "diff",
     "evaluate",
     "load",
     "targets",

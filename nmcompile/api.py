@@ -12,6 +12,8 @@ import numpy as np
 
 from nmcompile.analysis.diagnose import diagnose_program
 from nmcompile.analysis.diagnosis import Diagnosis
+from nmcompile.analysis.diff import SAMPLES, TOLERANCE, compare_networks
+from nmcompile.analysis.diff_result import Comparison
 from nmcompile.analysis.early_exit import with_margin
 from nmcompile.analysis.evaluation import (
     Evaluation,
@@ -24,7 +26,7 @@ from nmcompile.backends.base import Backend
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
 from nmcompile.errors import DataError, FitError, UsageError
-from nmcompile.frontends import load
+from nmcompile.frontends import MAX_BYTES, load
 from nmcompile.frontends.python import is_nengo, is_python, read_object
 from nmcompile.hardware import HardwareModel, load_hardware, model_names, parse_target
 from nmcompile.host.data import Data, join_inputs, load_data
@@ -41,7 +43,7 @@ NENGO_DT = 0.001
 #: Samples that a diagnosis takes where nothing is said: enough to see what is wrong.
 DIAGNOSED = 200
 
-__all__ = ["Emulator", "Program", "build", "diagnose", "evaluate", "load", "targets"]
+__all__ = ["Emulator", "Program", "build", "diagnose", "diff", "evaluate", "load", "targets"]
 
 
 def build(
@@ -50,6 +52,8 @@ def build(
     *,
     calibrate: str | Path | FloatArray | Mapping[str, FloatArray] | None = None,
     dialect: str | None = None,
+    example: object = None,
+    max_bytes: int = MAX_BYTES,
     dump_ir: Path | None = None,
     watch: Watcher | None = None,
     trying: Callable[[int, int], None] | None = None,
@@ -59,13 +63,15 @@ def build(
 
     Parameters
     ----------
-    model : path of a `.keras`, `.h5`, `.onnx`, `.nir` or lava-dl's `.net` file, or a Keras or ONNX
-        model; or a Nengo network, or ``FILE.py:NAME`` of one, which runs that file and needs the
-        extra `nengo`
+    model : path of a `.keras`, `.h5`, `.onnx`, `.nir` or lava-dl's `.net` file; or a Keras or ONNX
+        model, or a PyTorch module with an `example`; or a Nengo network, or ``FILE.py:NAME`` of
+        one, which runs that file and needs the extra `nengo`
     target : ``family[:board]``; None for the smallest Loihi 1 board on which it fits
     calibrate : data file, or (samples, *input shape) array, that shows real inputs; of a network
         with several inputs an array for each, by name
     dialect : tool whose rules the neurons of a NIR file follow; None for what the file says
+    example : for a PyTorch module, one batch of inputs as it takes them
+    max_bytes : refuse model files that are, or unpack to, more than this
     dump_ir : folder for the text of every stage
     watch : called after each pass
     trying : called before each trial of what would make a network fit that does not, with its
@@ -104,7 +110,7 @@ def build(
         raise UsageError(
             "--early-exit: when a lead is safe is learnt from real inputs; give some, --calibrate"
         )
-    source = load(model, dialect=dialect, dt=chosen.dt)
+    source = load(model, example, max_bytes=max_bytes, dialect=dialect, dt=chosen.dt)
     shape, inputs = source.network.sample_shape, named_inputs(source.network)
     if isinstance(calibrate, (str, Path)):
         calibrate = load_data(calibrate, shape, inputs=inputs).x
@@ -255,6 +261,54 @@ def diagnose(
         steps=steps,
         limit=limit,
         progress=progress,
+    )
+
+
+def diff(
+    a: str | Path | object,
+    b: str | Path | object,
+    *,
+    data: str | Path | FloatArray | None = None,
+    example: object = None,
+    tolerance: float = TOLERANCE,
+    limit: int = SAMPLES,
+    dialects: tuple[str | None, str | None] = (None, None),
+    dt: float | None = None,
+    max_bytes: int = MAX_BYTES,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two float networks layer by layer; see `analysis.diff.compare_networks`.
+
+    Parameters
+    ----------
+    a, b : paths or models that `load` takes, of any two formats
+    data : file with `x`, or (samples, *input shape) array, in the layout of either network; None
+        for random inputs
+    example : for PyTorch modules, one batch of inputs as they take them
+    tolerance : difference, relative to the largest number beside it, that still counts as equal
+    limit : samples on which values are compared
+    dialects : tools whose rules the neurons of NIR files follow, of A and of B
+    dt : time step in seconds of NIR files' neurons; None for what each file says
+    max_bytes : refuse model files that are, or unpack to, more than this
+    seed : of random inputs
+    """
+    if not 0 <= tolerance < 1:
+        raise UsageError(f"--tolerance {tolerance:g}: a number from 0 to below 1 is needed")
+    one, other = (
+        load(each, example, max_bytes=max_bytes, dialect=dialect, dt=dt)
+        for each, dialect in zip((a, b), dialects, strict=True)
+    )
+    x = None
+    if data is not None:
+        x = load_data(data).x if isinstance(data, (str, Path)) else _numbers(data)
+    return compare_networks(
+        one.network,
+        other.network,
+        names=(one.path, other.path),
+        x=x,
+        tolerance=tolerance,
+        samples=limit,
+        seed=seed,
     )
 
 

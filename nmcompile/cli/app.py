@@ -11,7 +11,18 @@ from collections.abc import Sequence
 import typer
 
 from nmcompile import __version__
-from nmcompile.cli import build, check, convert, diagnose, evaluate, inspect, run, targets, tune
+from nmcompile.cli import (
+    build,
+    check,
+    convert,
+    diagnose,
+    diff,
+    evaluate,
+    inspect,
+    run,
+    targets,
+    tune,
+)
 from nmcompile.cli.output import print_remedies
 from nmcompile.errors import FitError, NmcompileError, UsageError
 
@@ -26,6 +37,7 @@ app = typer.Typer(
 app.command("check")(check.check)
 app.command("build")(build.build)
 app.command("convert")(convert.convert)
+app.command("diff")(diff.diff)
 app.command("run")(run.run)
 app.command("eval")(evaluate.evaluate)
 app.command("diagnose")(diagnose.diagnose)

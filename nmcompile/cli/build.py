@@ -10,6 +10,7 @@ import typer
 from nmcompile.cli.options import (
     Dialect,
     Json,
+    MaxBytes,
     ModelPath,
     TargetName,
     layer_settings,
@@ -35,6 +36,7 @@ def build(
     ] = None,
     steps: Annotated[int, typer.Option(help="Time steps per sample.")] = 32,
     dialect: Dialect = None,
+    max_bytes: MaxBytes = None,
     dt: Annotated[
         float | None,
         typer.Option(help="Length of a time step in seconds [default: the network's, 1 ms]."),
@@ -116,6 +118,7 @@ def build(
     from nmcompile.api import build as compile_model
     from nmcompile.errors import FitError
     from nmcompile.files import check_writable
+    from nmcompile.frontends import MAX_BYTES
     from nmcompile.hardware import parse_target
     from nmcompile.passes.pipeline import PassRecord
 
@@ -161,6 +164,7 @@ def build(
             target,
             calibrate=calibrate,
             dialect=dialect,
+            max_bytes=max_bytes or MAX_BYTES,
             dump_ir=dump_ir,
             watch=watch,
             trying=trials(json),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nmcompile.cli.options import Dialect, Json, ModelPath, TargetName, layer_settings
+from nmcompile.cli.options import Dialect, Json, MaxBytes, ModelPath, TargetName, layer_settings
 from nmcompile.cli.output import (
     cores_text,
     count,
@@ -31,6 +31,7 @@ def check(
     model: ModelPath,
     target: TargetName = None,
     dialect: Dialect = None,
+    max_bytes: MaxBytes = None,
     dt: Annotated[
         float | None, typer.Option(help="Length of a time step in seconds [default: the model's].")
     ] = None,
@@ -52,6 +53,7 @@ def check(
     from nmcompile.analysis.resources import network_use
     from nmcompile.api import build
     from nmcompile.errors import CompileError, FitError, UnsupportedError
+    from nmcompile.frontends import MAX_BYTES
     from nmcompile.frontends import check as find_obstacles
     from nmcompile.frontends.python import is_python
     from nmcompile.hardware import parse_target
@@ -59,11 +61,17 @@ def check(
 
     place = parse_target(target)
     unverified = [name for name, _ in place.hardware.unverified()]
-    obstacles = [] if is_python(model) else find_obstacles(model, dialect=dialect, dt=dt)
+    max_bytes = max_bytes or MAX_BYTES
+    obstacles = (
+        []
+        if is_python(model)
+        else find_obstacles(model, max_bytes=max_bytes, dialect=dialect, dt=dt)
+    )
     if obstacles:
         return _list_obstacles(model, obstacles, json)
     chosen: dict[str, Any] = {
         "dialect": dialect,
+        "max_bytes": max_bytes,
         "dt": dt,
         "readout": readout,
         "encoder": encoder,

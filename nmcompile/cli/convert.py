@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nmcompile.cli.options import Dialect, Json, ModelPath
+from nmcompile.cli.options import Dialect, Json, MaxBytes, ModelPath
 from nmcompile.cli.output import count, print_json
 
 
@@ -15,6 +15,7 @@ def convert(
     model: ModelPath,
     output: Annotated[Path, typer.Argument(metavar="OUT.nir", help="The NIR file to write.")],
     dialect: Dialect = None,
+    max_bytes: MaxBytes = None,
     dt: Annotated[
         float | None, typer.Option(help="Time step in seconds of a NIR file's neurons.")
     ] = None,
@@ -23,13 +24,13 @@ def convert(
     """Write the float network of MODEL as a NIR file."""
     from nmcompile.errors import UsageError
     from nmcompile.files import check_writable
-    from nmcompile.frontends import load
+    from nmcompile.frontends import MAX_BYTES, load
     from nmcompile.frontends.nir.write import write
 
     if output.suffix != ".nir":
         raise UsageError(f"{output}: only NIR files are written; name it {output.stem}.nir")
     check_writable(output, model)
-    network = load(model, dialect=dialect, dt=dt).network
+    network = load(model, max_bytes=max_bytes or MAX_BYTES, dialect=dialect, dt=dt).network
     write(network, output)
     if json:
         print_json({"output": str(output), "nodes": len(network.nodes), "dt": network.dt_s})

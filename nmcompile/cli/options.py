@@ -35,6 +35,39 @@ Dialect = Annotated[
     ),
 ]
 
+#: Suffix of a size -> bytes.
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+def size_in_bytes(text: str) -> int:
+    """Bytes from a number with or without K, M, G or T behind it, each 1024 times the last.
+
+    Raises
+    ------
+    UsageError
+        Something else, or less than one byte.
+    """
+    number = text.strip().upper().removesuffix("B").removesuffix("I")
+    unit = number[-1:] if number[-1:] in _UNITS else ""
+    try:
+        size = int(float(number.removesuffix(unit)) * _UNITS[unit])
+    except (ValueError, OverflowError):
+        size = 0
+    if size < 1:
+        raise UsageError(f"--max-bytes {text}: give a size above 0, such as 500M or 4G")
+    return size
+
+
+MaxBytes = Annotated[
+    int | None,
+    typer.Option(
+        "--max-bytes",
+        metavar="SIZE",
+        parser=size_in_bytes,
+        help="Refuse model files that are, or unpack to, more than this, such as 4G [default: 2G].",
+    ),
+]
+
 #: Neuron options by their name on the command line.
 NEURON_NAMES = {
     "synapse": "synapse",
@@ -47,8 +80,9 @@ NEURON_NAMES = {
 
 def source_file(model: Path) -> Path:
     """The file behind MODEL, without the name of an object in it."""
-    path, colon, _ = str(model).rpartition(":")
-    return Path(path) if colon and path.endswith(".py") else model
+    from nmcompile.frontends.python import is_python
+
+    return Path(str(model).rpartition(":")[0]) if is_python(model) else model
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmcompile.cli.options import Json, ModelPath, TargetName, source_file
+from nmcompile.cli.options import Dialect, Json, MaxBytes, ModelPath, TargetName, source_file
 from nmcompile.cli.output import Report, count, print_json, print_note, print_table, progress
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def tune(
         typer.Option(help="Hold an option of build, NAME=value, such as steps=16; repeat."),
     ] = None,
     target: TargetName = None,
+    dialect: Dialect = None,
+    max_bytes: MaxBytes = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes [default: one a core].")
     ] = None,
@@ -70,6 +72,7 @@ def tune(
     """Search options, steps and rates of a build on the emulator (extra: tune)."""
     from nmcompile.analysis.pages import template
     from nmcompile.files import check_writable
+    from nmcompile.frontends import MAX_BYTES
     from nmcompile.tuning import tune as search
     from nmcompile.tuning.pictures import check_plot, write_page, write_plot
     from nmcompile.tuning.space import fixed_options
@@ -94,6 +97,8 @@ def tune(
                 data,
                 storage=storage,
                 target=target,
+                dialect=dialect,
+                max_bytes=max_bytes or MAX_BYTES,
                 calibrate=calibrate,
                 objective=objective,  # type: ignore[arg-type]
                 allowed_loss=allowed_loss / 100,

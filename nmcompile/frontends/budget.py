@@ -31,5 +31,6 @@ class Budget:
         if size > self._limit or self._left < 0:
             raise ModelError(
                 f"{self._where}: {place}: its {size} bytes go beyond the limit of {self._limit} "
-                "on what a file unpacks to; raise max_bytes if you trust the file"
+                "on what a file unpacks to; raise it with --max-bytes, or max_bytes in Python, if "
+                "you trust the file"
             )

@@ -5,6 +5,7 @@ Such a file is run, with all that this means: whoever names it decides that it m
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import runpy
 import sys
@@ -13,11 +14,26 @@ from traceback import extract_tb
 
 from nmcompile.errors import ModelError
 
+#: Bytes beyond which a file is not looked at for Python.
+MOST_BYTES = 1 << 20
+
 
 def is_python(source: str | Path) -> bool:
-    """Whether this names an object in a Python file."""
+    """Whether this names an object in a Python file, told by what is in it and not by its name."""
     path, colon, name = str(source).rpartition(":")
-    return bool(colon) and path.endswith(".py") and name.isidentifier()
+    if not colon or not name.isidentifier():
+        return False
+    return path.endswith(".py") or (not Path(source).exists() and _holds_python(Path(path)))
+
+
+def _holds_python(path: Path) -> bool:
+    """Whether a file is Python; one that is not there is not."""
+    try:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            return False
+        return bool(ast.parse(path.read_text("utf-8")).body)
+    except (OSError, ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
 
 
 def is_nengo(model: object) -> bool:

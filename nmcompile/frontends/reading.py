@@ -34,7 +34,7 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise ModelError(
                 f"{path}: the file has {size} bytes, more than the limit of {max_bytes}; "
-                "raise max_bytes if you trust it"
+                "raise it with --max-bytes, or max_bytes in Python, if you trust the file"
             )
         data = path.read_bytes()
     except OSError as error:

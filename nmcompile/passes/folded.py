@@ -30,7 +30,7 @@ def folded_layers(network: Network, encoder: Encoder, options: Mapping[str, Any]
     """
     chosen = checked_options(**options)
     mode = _mode(encoder, chosen.encoder)
-    nothing = np.zeros((1, *network.inputs[0].size), np.float32)
+    nothing = np.zeros((1, *network.sample_shape), np.float32)
     network = FoldAffine().run(network)
     network = AddEncoder(mode, chosen.host_layers, nothing).run(network)
     network = MergePooling().run(network)

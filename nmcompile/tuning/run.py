@@ -16,7 +16,7 @@ import numpy as np
 from nmcompile import __version__
 from nmcompile.errors import UsageError
 from nmcompile.files import check_writable, write_atomically
-from nmcompile.frontends import load
+from nmcompile.frontends import MAX_BYTES, load
 from nmcompile.frontends.python import is_nengo, is_python
 from nmcompile.hardware import parse_target
 from nmcompile.host.data import Data, load_data
@@ -45,6 +45,9 @@ def tune(
     *,
     storage: str | Path,
     target: str | None = None,
+    dialect: str | None = None,
+    example: object = None,
+    max_bytes: int = MAX_BYTES,
     calibrate: str | Path | None = None,
     objective: Objective = "accuracy",
     allowed_loss: float = ALLOWED_LOSS,
@@ -59,10 +62,14 @@ def tune(
 
     Parameters
     ----------
-    model : path of a `.keras`, `.h5` or `.onnx` file, or a Keras or ONNX model
+    model : path of a `.keras`, `.h5`, `.onnx` or `.nir` file; or a Keras or ONNX model, or a
+        PyTorch module with an `example`
     data : labelled samples to tune on, never those that the result is tested on
     storage : file that keeps the search; where it is there, the search goes on
     target : ``family[:board]``; None for the smallest board that fits
+    dialect : tool whose rules the neurons of a NIR file follow; None for what the file says
+    example : for a PyTorch module, one batch of inputs as it takes them
+    max_bytes : refuse model files that are, or unpack to, more than this
     calibrate : data file for builds; None to take some of the data, which are then written
         beside the storage file, as ``STORAGE.calibrate.npz``
     objective : what to make best: accuracy, or, within the allowed loss, latency (steps),
@@ -86,8 +93,8 @@ def tune(
     import_optuna()
     storage, fixed = Path(storage), fixed or {}
     _check(model, target, objective, allowed_loss, trials, limit)
-    build_options(fixed)
-    source = load(model)
+    dt = build_options(fixed).dt
+    source = load(model, example, max_bytes=max_bytes, dialect=dialect, dt=dt)
     shape = source.network.sample_shape
     if len(source.network.inputs) > 1 or len(source.network.outputs) > 1:
         raise UsageError(
@@ -111,12 +118,15 @@ def tune(
         "calibration": _digest(samples.calibration),
         "objective": [objective, allowed_loss],
         "target": target,
+        "dialect": dialect,
         "set of options": [str(sorted(space.ranges.items())), str(sorted(fixed.items()))],
         "seed": seed,
         "version of nmcompile": __version__,
     }
     place = ["--target", target] if target else []
     begin = ["python", "-m", "nmcompile", "build", source.path, *place]
+    begin += ["--dialect", dialect] if dialect else []
+    begin += ["--max-bytes", str(max_bytes)] if max_bytes != MAX_BYTES else []
     begin += ["--calibrate", calibration_path]
     end = ["-o", Path(source.path).with_suffix(".nmc").name]
 

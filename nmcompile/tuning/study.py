@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,8 @@ class Search:
         if kept is None:
             assert data.y is not None
             steps = self.space.fixed.get("steps", BuildOptions().steps)
-            scores = evaluate_frames(network, data.x, steps).reshape(len(data), -1)
+            scores = evaluate_frames(network, data.x, steps)
+            scores = scores.reshape(len(data), prod(scores.shape[1:]))  # There may be none.
             kept = np.packbits(scores.argmax(axis=1) == data.y).tobytes().hex()
             self.study.set_user_attr(f"float {name}", kept)
         bits = np.frombuffer(bytes.fromhex(kept), np.uint8)

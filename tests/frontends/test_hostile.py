@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import sys
 import zipfile
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from mutations import changed_configuration
 
 from nmcompile.errors import ModelError
 from nmcompile.frontends import load
+from nmcompile.frontends.heaps import COLLECTION
 
 FILES = ("cnn.keras", "cnn.h5", "residual_plain.keras2.h5")
 
@@ -302,3 +304,38 @@ def test_an_impossible_neuron_within_a_time_axis_is_refused_with_the_file(tmp_pa
     assert '"intercept": -0.2' in text
     broken = json.loads(text.replace('"intercept": -0.2', '"intercept": {}'))
     assert not survives(write_keras(tmp_path / "model.keras", broken, weights))
+
+
+@pytest.mark.parametrize("name", ["cnn.keras", "cnn.h5", "cnn.keras2.h5"])
+def test_a_text_that_claims_a_length_it_does_not_have_takes_no_memory(
+    name: str, tmp_path: Path
+) -> None:
+    def lie(weights: bytes) -> bytes:
+        bad, heap = bytearray(weights), weights.find(COLLECTION)
+        number, size = struct.unpack_from("<H6xQ", weights, heap + 16)
+        entry = struct.pack("<IQI", size, heap, number)
+        assert weights.count(entry) == 1
+        struct.pack_into("<I", bad, weights.find(entry), 0xFFFFFF00)
+        return bytes(bad)
+
+    path = tmp_path / "model.bin"
+    if name.endswith(".h5"):
+        path.write_bytes(lie((MODELS / name).read_bytes()))
+    else:
+        with zipfile.ZipFile(MODELS / name) as held, zipfile.ZipFile(path, "w") as made:
+            for each in held.namelist():
+                data = held.read(each)
+                made.writestr(each, lie(data) if each.endswith(".h5") else data)
+    with pytest.raises(ModelError, match="claims a length that it does not have"):
+        load(path)
+
+
+def test_texts_in_place_of_weights_are_refused_unread(tmp_path: Path) -> None:
+    def put(file: h5py.File) -> None:
+        del file["layers/dense/vars/0"]
+        file["layers/dense/vars/0"] = np.full((4, 1), "x", h5py.string_dtype())
+
+    config = sequential(layer("Dense", "d", units=1, use_bias=False), shape=(4,))
+    weights = edit_weights(weights_file({"layers/dense/vars/0": [0.0]}), put)
+    with pytest.raises(ModelError, match="holds object, not numbers"):
+        load(write_keras(tmp_path / "model.keras", config, weights))

@@ -113,10 +113,12 @@ def test_a_text_that_claims_more_than_the_file_holds_is_not_read(tmp_path: Path)
         place = file["node/type"].id.get_offset()
         edges = file["node/edges"].id.get_offset()
     data = MODEL.read_bytes()
+    path = tmp_path / "net.nir"
     for start, words in ((place, "type of the file"), (edges, "connections")):
-        path = tmp_path / "net.nir"
-        path.write_bytes(data[:start] + b"\xff\xff\xff\x7f" + data[start + 4 :])
+        path.write_bytes(data[:start] + b"\xff\xff\xff\x00" + data[start + 4 :])
         refused(path, words, "texts are damaged")
+        path.write_bytes(data[:start] + b"\xff\xff\xff\x7f" + data[start + 4 :])
+        refused(path, "claims a length that it does not have")
 
 
 def test_a_graph_that_holds_itself_ends(tmp_path: Path) -> None:

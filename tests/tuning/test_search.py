@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -289,3 +290,20 @@ def test_optuna_that_is_missing_is_named(
     with pytest.raises(UsageError, match=r"pip install 'nmcompile\[tune\]'"):
         tune(data, tmp_path / "s")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:.*assumed")
+def test_a_nir_file_is_tuned_in_its_dialect(tmp_path: Path) -> None:
+    model = MODEL.parents[1] / "nir_models" / "norse_dense.nir"
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=rng.random((120, 12), np.float32), y=rng.integers(0, 6, 120))
+    found = nmcompile.tune(
+        model, tmp_path / "d.npz", storage=tmp_path / "s", dialect="norse", trials=2, jobs=1
+    )
+    words = shlex.split(found.best.command_line)
+    assert words[words.index("--dialect") + 1] == "norse"
+    with pytest.raises(UsageError, match="another dialect"):
+        nmcompile.tune(
+            model, tmp_path / "d.npz", storage=tmp_path / "s", dialect="nir",
+            fixed={"dt": 1e-3}, trials=2, jobs=1,
+        )  # fmt: skip

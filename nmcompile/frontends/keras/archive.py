@@ -81,7 +81,8 @@ def _unzip(data: bytes, path: Path, max_bytes: int) -> tuple[object, bytes]:
                 if size > max_bytes:
                     raise ModelError(
                         f"{path}: {name} would unpack to {size} bytes, more than the limit of "
-                        f"{max_bytes}; raise max_bytes if you trust the file"
+                        f"{max_bytes}; raise it with --max-bytes, or max_bytes in Python, if you "
+                        "trust the file"
                     )
             text, weights = archive.read(CONFIG), archive.read(WEIGHTS)
     except (

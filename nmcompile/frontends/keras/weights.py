@@ -78,17 +78,18 @@ class _Hdf5Store:
         if self._left < 0:
             raise ModelError(
                 f"{self._where}: layer {layer.name!r}: its {name} of {size} bytes goes beyond the "
-                "limit on unpacked weights; raise max_bytes if you trust the file"
+                "limit on unpacked weights; raise it with --max-bytes, or max_bytes in Python, if "
+                "you trust the file"
             )
-        value: Any = dataset[()]
-        if dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2:  # Keras' bfloat16
-            bits = np.asarray(value).view(np.uint16).astype(np.uint32) << 16
-            value = bits.view(np.float32)
-        elif dataset.dtype.kind not in "fiu":
+        half = dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2  # Keras' bfloat16
+        if not half and dataset.dtype.kind not in "fiu":
             raise ModelError(
                 f"{self._where}: layer {layer.name!r}: its {name} holds {dataset.dtype}, "
                 "not numbers; save the model again"
             )
+        value: Any = dataset[()]
+        if half:
+            value = (np.asarray(value).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         return as_float32(self._where, layer, name, value)
 
     def _group(self, parent: h5py.Group, path: str) -> h5py.Group:

@@ -9,32 +9,13 @@ from pathlib import Path
 from nmcompile.errors import ModelError
 from nmcompile.frontends.budget import Budget
 from nmcompile.frontends.hdf5 import open_hdf5
-from nmcompile.frontends.heaps import MAGIC
 from nmcompile.frontends.lava.convert import convert
 from nmcompile.frontends.lava.file import HDF5, LavaFile
 from nmcompile.frontends.lava.inputs import input_spikes
-from nmcompile.frontends.reading import MALFORMED, model_errors, read_file
+from nmcompile.frontends.reading import model_errors, read_file
 from nmcompile.frontends.source import AssumptionWarning, Source
 
-__all__ = ["holds_lava", "input_spikes", "load_file"]
-
-
-def holds_lava(path: Path, max_bytes: int) -> bool:
-    """Whether a file looks like lava-dl's; one that is not there, or no HDF5, does not.
-
-    Raises
-    ------
-    ModelError
-        HDF5 that is cut short, damaged, or larger than `max_bytes`.
-    """
-    try:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                return False
-        with open_hdf5(read_file(path, max_bytes), str(path), "HDF5 weights") as held:
-            return "layer" in held and "model_config" not in held.attrs
-    except MALFORMED:
-        return False
+__all__ = ["input_spikes", "load_file"]
 
 
 def load_file(path: Path, max_bytes: int) -> Source:

@@ -9,38 +9,30 @@ from pathlib import Path
 from nmcompile.errors import ModelError, UsageError
 from nmcompile.frontends.budget import Budget
 from nmcompile.frontends.hdf5 import open_hdf5
-from nmcompile.frontends.heaps import MAGIC
 from nmcompile.frontends.nir.convert import convert
 from nmcompile.frontends.nir.dialects import DIALECTS
 from nmcompile.frontends.nir.file import HDF5, NirFile, NirGraph
 from nmcompile.frontends.nir.step import Context
-from nmcompile.frontends.reading import MALFORMED, model_errors, read_file
+from nmcompile.frontends.reading import model_errors, read_file
 from nmcompile.frontends.source import AssumptionWarning, Source
 
 
-def holds_nir(path: Path, max_bytes: int) -> bool:
-    """Whether a file looks like NIR; one that is not there, or no HDF5, does not.
-
-    Raises
-    ------
-    ModelError
-        HDF5 that is cut short, damaged, or larger than `max_bytes`.
-    """
-    try:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                return False
-        with open_hdf5(read_file(path, max_bytes), str(path), "HDF5 weights") as held:
-            return "node" in held and "model_config" not in held.attrs
-    except MALFORMED:
-        return False
-
-
 def load_file(path: Path, max_bytes: int, dialect: str | None, dt: float | None) -> Source:
-    """Read a NIR file of at most `max_bytes`.
+    """Read a NIR file of at most `max_bytes`; see `load_bytes`."""
+    data = read_file(path, max_bytes)
+    return load_bytes(data, str(path), path.stem, max_bytes, dialect, dt)
+
+
+def load_bytes(
+    data: bytes, where: str, name: str, max_bytes: int, dialect: str | None, dt: float | None
+) -> Source:
+    """Take the content of a NIR file.
 
     Parameters
     ----------
+    where : the file, for messages
+    name : of the network
+    max_bytes : that it may unpack to
     dialect : whose rules its neurons follow; None for what the file says
     dt : length of a time step in seconds; None for what the file or the dialect says
     """
@@ -48,13 +40,11 @@ def load_file(path: Path, max_bytes: int, dialect: str | None, dt: float | None)
         raise UsageError(f"--dialect {dialect}: there are {', '.join(DIALECTS)}")
     if dt is not None and not 0 < dt < float("inf"):
         raise UsageError(f"--dt {dt:g}: give the length of a time step in seconds, above 0")
-    data = read_file(path, max_bytes)
-    where = str(path)
     file = NirFile(where, data, Budget(where, max_bytes))
     with model_errors(where, "write the file again"), open_hdf5(data, where, HDF5) as held:
         graph = file.graph(held)
         context = _context(graph, where, dialect, dt)
-        network = convert(graph, file, context, path.stem)
+        network = convert(graph, file, context, name)
     for note in context.notes:
         warnings.warn(AssumptionWarning(f"{where}: assumed: {note}"), stacklevel=3)
     return Source(network, hashlib.sha256(data).hexdigest(), where)
