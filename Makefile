@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-speed bench-map bench-sides lint format docs support figures lock clean
+.PHONY: help setup demo test test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-load bench-speed bench-map bench-sides lint format docs support figures lock clean
 
 #: Leaves slow tests to `make test-all`.
 FAST := $(if $(NMCOMPILE_FUZZ),, and not slow)
@@ -120,7 +120,7 @@ FORMAT ?= onnx
 fuzz-files: $(VENV)/.dev ## Read N=… mutated model files, FORMAT=onnx, keras, nir or lava, each within a limit on memory and time; SEED=…
 	$(BIN)/python tools/fuzz_files.py --files $(N) --format $(FORMAT) --seed $(SEED)
 
-bench: bench-first-path bench-accuracy bench-speed bench-map ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
+bench: bench-first-path bench-accuracy bench-load bench-speed bench-map ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
 
 bench-first-path: $(VENV)/.demo ## Measure start, size, and accuracy of the shipped networks
 	$(BIN)/python -m tools.bench.first_path $(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION),--fashion $(FASHION))
@@ -132,6 +132,10 @@ bench-accuracy: $(VENV)/.demo ## Measure accuracy on whole test sets: MNIST=… 
 	$(PAGE)
 
 SETS = $(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION),--fashion $(FASHION)) $(if $(CIFAR10),--cifar10 $(CIFAR10))
+
+bench-load: $(VENV)/.dev ## Measure how long files of 10 million weights take to load
+	$(BIN)/python -m tools.bench.load
+	$(PAGE)
 
 bench-speed: $(VENV)/.demo bench-sides ## Measure the emulator beside nengo-loihi, Lava and PyTorch, and on whole chips
 	$(BIN)/python -m tools.bench.speed $(if $(MNIST),--mnist $(MNIST))

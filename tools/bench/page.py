@@ -39,6 +39,13 @@ take no part in any choice; with so few, differences below about half a point ar
 of scores is the steadier measure: the root of summed squares of the chip's scores less the float
 network's, over that of the latter, each less its sample's mean.""",
     ),
+    "load": (
+        "Large model files",
+        "make bench-load",
+        """\
+Ten dense layers of a million weights each, in a file as its tool writes it. Each is read in a fresh
+process; memory is its peak, less what it takes to import the reader.""",
+    ),
     "speed": (
         "Speed of the emulator",
         "make bench-speed MNIST=mnist.npz",
