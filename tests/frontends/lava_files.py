@@ -72,6 +72,11 @@ def simulate(layers: Sequence[Layer], x: NDArray[Any]) -> dict[str, tuple[Any, A
     Returns
     -------
     name -> (spikes, voltages), each (steps, neurons), image neurons in the file's order
+
+    Raises
+    ------
+    OverflowError
+        A register of the chip would wrap around, which Lava's are too wide to do alike.
     """
     found = {}
     shape, spikes = x.shape[1:], x.reshape(len(x), -1).astype(np.int64)
@@ -106,6 +111,8 @@ def _neurons(layer: Layer, matrix: Any, bias: Any, sent: Any) -> tuple[Any, Any]
     spikes, voltages = [], []
     for step, active in enumerate(sent):
         u = _trunc(u * (4096 - layer["neuron/iDecay"])) + 64 * arriving[step]
+        if max(abs(64 * arriving[step]).max() >> 21, abs(u).max() >> 23, abs(u + bias).max() >> 23):
+            raise OverflowError("the chip's accumulator or current would wrap around")
         v = _trunc(v * (4096 - layer["neuron/vDecay"])) + u + bias
         v = np.clip(v, -(2**23) + 1, 2**23 - 1)
         fired = v > 64 * layer["neuron/vThMant"]

@@ -122,8 +122,10 @@ def test_a_text_that_claims_more_than_the_file_holds_is_not_read(tmp_path: Path)
         place = file["layer/1/neuron/type"].id.get_offset()
     data = MODEL.read_bytes()
     path = tmp_path / "net.net"
-    path.write_bytes(data[:place] + b"\xff\xff\xff\x7f" + data[place + 4 :])
+    path.write_bytes(data[:place] + b"\xff\xff\xff\x00" + data[place + 4 :])
     refused(path, "layer 1 (dense): neuron", "damaged")
+    path.write_bytes(data[:place] + b"\xff\xff\xff\x7f" + data[place + 4 :])
+    refused(path, "claims a length that it does not have")
 
 
 def test_a_network_without_layers_is_refused(tmp_path: Path) -> None:

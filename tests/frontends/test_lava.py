@@ -104,12 +104,17 @@ def _fields(name: str, depth: int) -> list[str]:
 
 def check_random(seed: int, folder: Path) -> None:
     rng = np.random.default_rng(seed)
-    layers = random_layers(rng)
+    while True:
+        layers = random_layers(rng)
+        shape = tuple(int(n) for n in layers[0]["shape"])
+        x = (rng.random((2, 24, *shape)) < rng.choice([0.1, 0.5])).astype(np.float32)
+        try:
+            runs = [simulate(layers, sample) for sample in x]
+        except OverflowError:
+            continue
+        break
     path = write(folder / "net.net", *layers)
-    shape = tuple(int(n) for n in layers[0]["shape"])
-    x = (rng.random((2, 24, *shape)) < rng.choice([0.1, 0.5])).astype(np.float32)
     program = quiet(path, target=["loihi1", "loihi2"][seed % 2], steps=x.shape[1])
-    runs = [simulate(layers, sample) for sample in x]
     wanted = {
         name: tuple(np.stack([run[name][k] for run in runs]) for k in (0, 1)) for name in runs[0]
     }

@@ -3,7 +3,7 @@
 `netx.utils.optimize_weight_bits` judges a matrix (of a recurrent layer both, side by side), shifts
 it to the left and names a number of bits; Lava's `Dense` then judges the signs of each matrix anew,
 clips and truncates it (lava/utils/weightutils.py), and shifts the sums back, toward minus infinity.
-Most matrices lose nothing by it; where the two see other signs, or a weight is too large, some do.
+Most matrices lose nothing; those in which the two see other signs, or a weight is too large, do.
 """
 
 from __future__ import annotations
