@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-load bench-speed bench-map bench-sides lint format docs support figures lock clean
+.PHONY: help setup demo test test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-bytes fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-load bench-speed bench-map bench-sides lint format docs support figures lock clean
 
 #: Leaves slow tests to `make test-all`.
 FAST := $(if $(NMCOMPILE_FUZZ),, and not slow)
@@ -119,6 +119,10 @@ FORMAT ?= onnx
 
 fuzz-files: $(VENV)/.dev ## Read N=… mutated model files, FORMAT=onnx, keras, nir or lava, each within a limit on memory and time; SEED=…
 	$(BIN)/python tools/fuzz_files.py --files $(N) --format $(FORMAT) --seed $(SEED)
+
+fuzz-bytes: $(VENV)/.dev ## Read N=… files whose bytes atheris makes up, until the first finding; FORMAT=onnx, keras, nir or lava; SEED=…
+	$(PIP) install --quiet 'atheris>=3'
+	$(BIN)/python tools/fuzz_bytes.py --runs $(N) --format $(FORMAT) --seed $(SEED)
 
 bench: bench-first-path bench-accuracy bench-load bench-speed bench-map ## All benchmarks; MNIST=… FASHION=… for whole test sets, DOCS=1 for the page
 

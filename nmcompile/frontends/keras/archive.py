@@ -57,7 +57,8 @@ def open_archive(path: Path, max_bytes: int) -> Iterator[Archive]:
             yield Archive(config, LegacyStore(file, str(path), max_bytes), sha256)
     else:
         raise ModelError(
-            f"{path}: this is neither a .keras file, a Keras .h5 file, an ONNX nor a NIR file; "
+            f"{path}: this is neither a .keras file, a Keras .h5 file, an ONNX, NIR nor lava-dl "
+            "file; "
             "save the model with model.save('name.keras') or export it to ONNX"
         )
 
