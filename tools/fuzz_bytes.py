@@ -2,8 +2,8 @@
 
     python tools/fuzz_bytes.py --format nir --runs 20000
 
-It needs atheris (https://github.com/google/atheris). The fuzzer begins with the files of the tests and
-keeps what reaches new lines of the readers. As in `tools/fuzz_files.py`, a file may load or be
+It needs atheris (https://github.com/google/atheris). The fuzzer begins with the files of the tests
+and keeps what reaches new lines of the readers. As in `tools/fuzz_files.py`, a file may load or be
 refused in one sentence that names it; anything else is a finding, whose bytes are left in a file
 ``crash-…`` of the current folder.
 """
@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import atheris
@@ -23,17 +24,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fuzz_files import FILES, MAX_BYTES
 
-#: Imported under instruments, so that the fuzzer sees which lines a file reaches; `fuzz_files` has
-#: imported them without.
+from nmcompile.errors import NmcompileError
+
+#: The readers are imported anew, with instruments that tell the fuzzer which lines a file reaches.
+READERS = ("keras", "lava", "nir", "onnx")
 for name in [each for each in sys.modules if each.startswith("nmcompile.frontends")]:
     del sys.modules[name]
 with atheris.instrument_imports(include=["nmcompile.frontends"]):
-    import nmcompile.frontends.keras
-    import nmcompile.frontends.lava
-    import nmcompile.frontends.nir
-    import nmcompile.frontends.onnx
-    from nmcompile.frontends import load
-from nmcompile.errors import NmcompileError
+    for name in READERS:
+        import_module(f"nmcompile.frontends.{name}")
+    load = import_module("nmcompile.frontends").load
 
 #: Longest file that is made up, in bytes, and limits of one run in seconds and MiB.
 LONGEST, SECONDS, MEMORY_MB = 200_000, 10, 3000

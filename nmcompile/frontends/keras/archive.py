@@ -58,8 +58,7 @@ def open_archive(path: Path, max_bytes: int) -> Iterator[Archive]:
     else:
         raise ModelError(
             f"{path}: this is neither a .keras file, a Keras .h5 file, an ONNX, NIR nor lava-dl "
-            "file; "
-            "save the model with model.save('name.keras') or export it to ONNX"
+            "file; save the model with model.save('name.keras') or export it to ONNX"
         )
 
 
