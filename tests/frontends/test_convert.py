@@ -20,6 +20,7 @@ from nmcompile.frontends.nir.write import write as write_nir
 from nmcompile.ir import Network, evaluate, nodes
 
 nir = pytest.importorskip("nir")
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "snntorch"
 
 
 def same(first: Network, second: Network) -> None:
@@ -53,6 +54,14 @@ def test_a_round_trip_is_equal(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "again.nir").read_bytes() == (tmp_path / "and_again.nir").read_bytes()
     graph = nir.read(tmp_path / "net.nir")
     assert {type(each).__name__ for each in graph.nodes.values()} >= {"Input", "Output", "LIF"}
+
+
+@pytest.mark.parametrize("name", ["rows", "image"])
+def test_trained_networks_make_the_round_trip(name: str, tmp_path: Path) -> None:
+    dialect = {"rows": "snntorch-reset-delay", "image": "snntorch"}[name]
+    first = network(EXAMPLES / f"{name}.nir", dialect=dialect)
+    write_nir(first, tmp_path / "net.nir")
+    same(first, load(tmp_path / "net.nir").network)
 
 
 def test_every_node_that_nir_has_makes_the_round_trip(tmp_path: Path) -> None:
@@ -186,7 +195,8 @@ def test_all_that_nir_lacks_is_refused_at_once_by_name(tmp_path: Path) -> None:
     )
     with pytest.raises(UnsupportedError) as error:
         write_nir(found, tmp_path / "net.nir")
-    assert {each.layer for each in error.value.obstacles} == {"relu", "loud", "shift", "last"}
+    refused = {each.layer for each in error.value.obstacles}
+    assert refused == {"relu", "slow", "loud", "shift", "last"}
     assert not (tmp_path / "net.nir").exists()
 
 
@@ -200,4 +210,4 @@ def test_the_command_converts_and_says_what_it_wrote(
     assert main(["convert", source, str(tmp_path / "net.onnx")]) == 2
     assert "only NIR files are written" in capsys.readouterr().err
     assert main(["convert", source, str(out)]) == 1
-    assert "--dialect: nir, snntorch, norse" in capsys.readouterr().err
+    assert "--dialect: nir, snntorch, snntorch-reset-delay, norse" in capsys.readouterr().err

@@ -1,4 +1,7 @@
-"""Random networks of snnTorch and Norse, read from the NIR files that these write, spike alike."""
+"""Random networks of snnTorch and Norse, read from the NIR files that these write, spike alike.
+
+So do the networks that are read from what is written of them.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from nir_files import network, spikes  # noqa: E402
 from random_spiking import random_case  # noqa: E402
 
+from nmcompile.frontends.nir.write import write  # noqa: E402
+
 pytestmark = pytest.mark.torch
 
 
@@ -23,8 +28,11 @@ def check(seeds: range, folder: Path) -> None:
     for seed in seeds:
         path = folder / f"{seed}.nir"
         dialect, x, wanted = random_case(seed, path)
-        found = spikes(network(path, dialect=dialect), x)
-        np.testing.assert_array_equal(found.reshape(wanted.shape), wanted, err_msg=f"seed {seed}")
+        found = network(path, dialect=dialect)
+        given = spikes(found, x)
+        np.testing.assert_array_equal(given.reshape(wanted.shape), wanted, err_msg=f"seed {seed}")
+        write(found, folder / "again.nir")
+        np.testing.assert_array_equal(spikes(network(folder / "again.nir"), x), given)
         fired += int(wanted.sum())
     assert fired > 20 * len(seeds)
 

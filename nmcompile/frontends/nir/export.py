@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nmcompile.errors import Obstacle, UnsupportedError
 from nmcompile.frontends.layout import Refused
-from nmcompile.frontends.nir.export_nodes import EXPORTERS, LACKING, Fields
+from nmcompile.frontends.nir.export_nodes import EXPORTERS, LACKING, Fields, dialect_of
 from nmcompile.ir import Network, nodes
 from nmcompile.ir.nodes import Node, Shape
 
@@ -31,6 +31,7 @@ class Value:
     axes : the network's axis that each NIR axis is; axes of length 1 may be missing
     order : for a flat value, the network's index of each number; None where they are equal
     padding : zeros around it that the next node adds
+    dialect : whose rules the file's neurons follow
     """
 
     names: tuple[str, ...]
@@ -38,6 +39,7 @@ class Value:
     axes: tuple[int, ...]
     order: NDArray[np.intp] | None = None
     padding: tuple[int, int] = (0, 0)
+    dialect: str = "nir"
 
     @property
     def nir_shape(self) -> Shape:
@@ -54,22 +56,24 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class NirParts:
-    """A NIR graph to be written: nodes with their fields, and connections."""
+    """A NIR graph to be written: nodes with their fields, connections, and its neurons' dialect."""
 
     nodes: dict[str, Fields]
     edges: list[tuple[str, str]]
+    dialect: str = "nir"
 
 
 def to_nir(network: Network) -> NirParts:
-    """The NIR graph that computes what a network computes, in the dialect ``nir``.
+    """The NIR graph that computes what a network computes.
 
     Raises
     ------
     UnsupportedError
         With every node that NIR lacks.
     """
-    parts, values = NirParts({}, []), dict[str, Value | None]()
-    obstacles: list[Obstacle] = []
+    dialect, obstacles = dialect_of(network)
+    parts = NirParts({}, [], dialect)
+    values: dict[str, Value | None] = {}
     for node in network:
         sources = [values[name] for name in node.inputs]
         known = [value for value in sources if value is not None]
@@ -132,7 +136,7 @@ def _export(network: Network, node: Node, sources: list[Value], parts: NirParts)
             f"its axes lie in the order {x.axes}, but NIR's windows are channels-first",
             "use the network as it was before axes were exchanged",
         )
-    fields = EXPORTERS[type(node)](node, x, network.dt_s)
+    fields = EXPORTERS[type(node)](node, replace(x, dialect=parts.dialect), network.dt_s)
     flat = isinstance(node, nodes.Dense)
     result = Value((), shape, (0,) if flat else x.axes, None if flat else x.order)
     return _added(parts, node, result, fields, x)
@@ -154,11 +158,16 @@ def _added(
 
 def _input_axes(network: Network, node: nodes.Input) -> tuple[int, ...]:
     """Channels first; images that the network takes channels-first stay as they are."""
-    rank = len(node.size)
-    exchanged = all(
-        isinstance(network[name], nodes.Transpose) for name in network.consumers[node.name]
-    )
-    return tuple(range(rank)) if exchanged else _image_axes(rank)
+    last = (*node.size[1:], node.size[0])
+
+    def exchanges(reader: Node) -> bool:
+        # One channel moves without its numbers moving.
+        only = node.size[0] == 1 and isinstance(reader, nodes.Reshape) and reader.size == last
+        return only or isinstance(reader, nodes.Transpose)
+
+    if all(exchanges(network[name]) for name in network.consumers[node.name]):
+        return tuple(range(len(node.size)))
+    return _image_axes(len(node.size))
 
 
 def _image_axes(rank: int) -> tuple[int, ...]:

@@ -8,11 +8,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nmcompile.errors import Obstacle
 from nmcompile.frontends.layout import Refused
+from nmcompile.frontends.nir.dialects import DIALECTS
 from nmcompile.frontends.step import same_padding
-from nmcompile.ir import nodes
+from nmcompile.ir import Network, nodes
 from nmcompile.ir.nodes import Node, Shape
 
+#: The dialect of neurons whose voltage stays zero for a step after a spike.
+LATE = "snntorch-reset-delay"
 #: Name -> text, number or array, as `nir.write` writes them.
 Fields = dict[str, Any]
 _RELU = (
@@ -39,6 +43,10 @@ class Source(Protocol):
     @property
     def order(self) -> NDArray[np.intp] | None:
         """The network's index of each number, for a flat value."""
+
+    @property
+    def dialect(self) -> str:
+        """Whose rules the file's neurons follow."""
 
     @property
     def padding(self) -> tuple[int, int]:
@@ -116,6 +124,25 @@ def _delay(node: Node, x: Source, dt_s: float) -> Fields:
     return {"type": "Delay", "delay": x.arranged(node.steps).astype(np.float64) * dt_s}
 
 
+def dialect_of(network: Network) -> tuple[str, list[Obstacle]]:
+    """The dialect of all neurons, with a late reset or ``nir``; and those that no dialect has."""
+    looped = {node.source for node in network if isinstance(node, nodes.Back)}
+    neurons = [node for node in network if isinstance(node, nodes.Spiking)]
+    if not any(node.pause for node in neurons):
+        return "nir", []
+    late = DIALECTS[LATE].pause
+    obstacles = []
+    for node in neurons:
+        wanted = late if node.synapse_s or node.name in looped else 0
+        if node.pause != wanted or node.tau_rc_s is None:
+            why = (
+                f"NIR has no refractory period, and {LATE} one of {late} step(s) for neurons with "
+                f"a current or a loop, and for no others; this one has {node.pause}"
+            )
+            obstacles.append(Obstacle(node.name, "Spiking", why, "train without one"))
+    return LATE, obstacles
+
+
 def _spiking(node: Node, x: Source, dt_s: float) -> Fields:
     assert isinstance(node, nodes.Spiking)
     if not node.own:
@@ -125,14 +152,16 @@ def _spiking(node: Node, x: Source, dt_s: float) -> Fields:
             "its neurons are quantised already, and NIR's hold no registers",
             "convert the network before it is quantised, or keep the file as it is",
         )
-    if node.pause:
-        raise Refused("NIR has no refractory period", "train without one")
     if node.amplitude != 1:
         raise Refused(
             f"a spike stands for {node.amplitude:g}, but in NIR for 1",
             "train with amplitude=dt, which makes a spike 1",
         )
-    leak, tau = node.leak, node.tau_rc_s
+    leak, tau, tau_syn = node.leak, node.tau_rc_s, node.synapse_s
+    if x.dialect == LATE and tau is not None:
+        # A step of snnTorch forgets dt / tau.
+        tau = dt_s / leak
+        tau_syn = dt_s / -np.expm1(-dt_s / tau_syn) if tau_syn else 0.0
 
     def full(value: float) -> NDArray[np.float64]:
         return np.full(x.nir_shape, value)
@@ -142,12 +171,12 @@ def _spiking(node: Node, x: Source, dt_s: float) -> Fields:
         if tau is None:
             raise Refused("NIR has no neurons with a current and without leak", "give them a leak")
         return {
-            "type": "CubaLIF", "tau_syn": full(node.synapse_s), "tau_mem": full(tau),
+            "type": "CubaLIF", "tau_syn": full(tau_syn), "tau_mem": full(tau),
             "r": full(1 / leak), "v_leak": full(0.0), "w_in": full(1.0), **limit,
         }  # fmt: skip
     if tau is None:
         return {"type": "IF", "r": full(1 / dt_s), **limit}
-    if leak == 1:
+    if leak == 1 and x.dialect != LATE:
         return {"type": "Threshold", "threshold": full(node.threshold)}
     return {"type": "LIF", "tau": full(tau), "r": full(1 / leak), "v_leak": full(0.0), **limit}
 

@@ -24,7 +24,7 @@ VERSION = "1.0.8"
 def write(network: Network, path: str | Path) -> None:
     """Write a float network; equal networks give equal bytes.
 
-    Its metadata name the dialect ``nir`` and the time step, so that `load` needs no options.
+    Its metadata name the dialect and the time step, so that `load` needs no options.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def write(network: Network, path: str | Path) -> None:
         file.create_dataset("version", data=VERSION, dtype=h5py.string_dtype())
         graph = file.create_group("node")
         _fill(graph, {"type": "NIRGraph", "metadata": {
-            "dialect": "nir", "dt": steps[0] if steps else network.dt_s
+            "dialect": parts.dialect, "dt": steps[0] if steps else network.dt_s
         }})  # fmt: skip
         graph["edges"] = np.array(parts.edges, dtype=h5py.string_dtype())
         members = graph.create_group("nodes")
