@@ -14,7 +14,7 @@ from nmcompile.ir.text import shape_text
 if TYPE_CHECKING:
     from nmcompile.analysis.diff_result import Comparison, LayerDiff
 
-_FILE = "A .keras, whole-model .h5, .onnx or .nir file."
+_FILE = "A .keras, whole-model .h5, .onnx, .nir or lava-dl .net file."
 
 
 def diff(

@@ -11,16 +11,17 @@ from typing import Any
 
 from nmcompile.errors import ModelError, Obstacle, UnsupportedError
 from nmcompile.frontends import nir
-from nmcompile.frontends.nir.dialects import DIALECTS
+from nmcompile.frontends.nir.export_nodes import LATE
 from nmcompile.frontends.reading import short
 from nmcompile.frontends.source import Source
 
-#: Dialect of networks whose neurons all reset in the step after the spike, where there is one.
-LATE = "snntorch-reset-delay"
-#: Whether a neuron resets as the chip's: to zero, in the step of the spike.
-_RESET = (
-    "its voltage after a spike is not zero at once",
-    "train it with reset_mechanism='zero' and reset_delay=False",
+#: Neurons that stay at zero in the step after a spike if their reset is late; `RSynaptic` of
+#: snnTorch 1.0 always does, and `Leaky` never.
+PAUSING = ("Synaptic", "RLeaky", "RSynaptic")
+_RESET = ("its voltage after a spike is not zero", "train it with reset_mechanism='zero'")
+_MIXED = (
+    "it resets a step late, and other neurons of the network do not",
+    "train all with the same reset_delay; RSynaptic knows True only",
 )
 
 
@@ -39,14 +40,23 @@ def load_network(module: Any, name: str, example: Any, max_bytes: int, dt: float
     ModelError
         The package `nir` lacks, or the network cannot be exported.
     """
-    late = [bool(part.reset_delay) for part in module.modules() if hasattr(part, "reset_mechanism")]
-    dialect = LATE if LATE in DIALECTS and all(late) else "snntorch"
+    neurons = {
+        path: part for path, part in module.named_modules() if hasattr(part, "reset_mechanism")
+    }
     obstacles = [
         Obstacle(path, type(part).__name__, *_RESET)
-        for path, part in module.named_modules()
-        if getattr(part, "reset_mechanism", "zero") != "zero"
-        or (dialect != LATE and getattr(part, "reset_delay", False))
-    ]
+        for path, part in neurons.items() if part.reset_mechanism != "zero"
+    ]  # fmt: skip
+    late = {
+        path: part.reset_delay or type(part).__name__ == "RSynaptic"
+        for path, part in neurons.items() if type(part).__name__ in PAUSING
+    }  # fmt: skip
+    if any(late.values()) and not all(late.values()):
+        obstacles += [
+            Obstacle(path, type(neurons[path]).__name__, *_MIXED)
+            for path, delayed in late.items() if delayed
+        ]  # fmt: skip
+    dialect = LATE if late and all(late.values()) else "snntorch"
     if obstacles:
         raise UnsupportedError(name, obstacles)
     data = _written(module, name, example)

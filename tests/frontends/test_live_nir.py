@@ -20,7 +20,8 @@ from random_spiking import random_case  # noqa: E402
 
 from nmcompile.frontends.nir.write import write  # noqa: E402
 
-pytestmark = pytest.mark.torch
+#: The tools warn of what their own dependencies will drop.
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
 
 def check(seeds: range, folder: Path) -> None:
