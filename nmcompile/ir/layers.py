@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.ir.nodes import (
+    Conv2d,
     FloatArray,
     Integrator,
     Padding2d,
@@ -52,6 +53,17 @@ class Window:
         return (
             window_size(rows, self.kernel[0], self.stride[0], self.dilation[0], self.padding[0]),
             window_size(cols, self.kernel[1], self.stride[1], self.dilation[1], self.padding[1]),
+        )
+
+    def convolution(self, name: str, weights: FloatArray) -> Conv2d:
+        """The node with this geometry, without a bias."""
+        return Conv2d(
+            name=name,
+            weights=weights,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
         )
 
 

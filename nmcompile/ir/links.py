@@ -17,15 +17,7 @@ UNFOLDED = 1 << 25
 
 def through(link: Connection, source: FloatArray) -> FloatArray:
     """(samples, targets) that a connection makes of (samples, source neurons)."""
-    window = link.window
-    node = Conv2d(
-        name=link.name,
-        weights=link.weights,
-        stride=window.stride,
-        padding=window.padding,
-        dilation=window.dilation,
-        groups=window.groups,
-    )
+    node = link.window.convolution(link.name, link.weights)
     return np.concatenate(list(_chunks(node, link, source)))
 
 

@@ -218,15 +218,7 @@ def node_of(term: Term) -> nodes.Conv2d:
     """The term's convolution as a node, without a bias."""
     assert term.weights is not None
     assert term.window is not None
-    window = term.window
-    return nodes.Conv2d(
-        name="path",
-        weights=term.weights,
-        stride=window.stride,
-        padding=window.padding,
-        dilation=window.dilation,
-        groups=window.groups,
-    )
+    return term.window.convolution("path", term.weights)
 
 
 def with_weights(term: Term) -> Term:

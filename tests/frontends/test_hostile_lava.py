@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -16,33 +15,11 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 
 from files import survives
+from hostile_hdf5 import bomb, links, put, refused
 from lava_files import MODELS, conv, dense, source, write
 from nir_files import edited
 
-from nmcompile.errors import ModelError
-from nmcompile.frontends import load
-
 MODEL = MODELS / "slayer_dense.net"
-
-
-def refused(path: Path, *words: str, **options: Any) -> None:
-    with pytest.raises(ModelError) as error:
-        load(path, **options)
-    message = str(error.value)
-    assert "\n" not in message
-    for word in (path.name, *words):
-        assert word in message
-
-
-def put(path: str, value: Any) -> Callable[[h5py.File], None]:
-    """A change that puts something in the place of a dataset."""
-
-    def change(file: h5py.File) -> None:
-        del file[path]
-        if value is not None:
-            file[path] = value
-
-    return change
 
 
 @pytest.mark.parametrize(
@@ -83,36 +60,12 @@ def test_a_file_with_something_odd_in_it_is_refused(
 
 
 def test_links_out_of_the_file_are_not_followed(tmp_path: Path) -> None:
-    def outside(file: h5py.File) -> None:
-        del file["layer/1/weight"]
-        file["layer/1/weight"] = h5py.ExternalLink("/etc/passwd", "/x")
-
-    def soft(file: h5py.File) -> None:
-        del file["layer/1/neuron"]
-        file["layer/1/neuron"] = h5py.SoftLink("/layer/2/neuron")
-
-    def external(file: h5py.File) -> None:
-        del file["layer/1/weight"]
-        file["layer/1"].create_dataset(
-            "weight", (20, 12), "f4", external=[(str(tmp_path / "secret"), 0, 960)]
-        )
-
-    for change, word in (
-        (outside, "ExternalLink"),
-        (soft, "SoftLink"),
-        (external, "outside the file"),
-    ):
+    for change, word in links("layer/1/weight", "/layer/2/weight", tmp_path / "secret"):
         refused(edited(tmp_path / "net.net", MODEL, change), word)
 
 
 def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
-    def bomb(file: h5py.File) -> None:
-        del file["layer/1/weight"]
-        file["layer/1"].create_dataset(
-            "weight", (20_000, 20_000), "f4", chunks=(2_000, 2_000), compression="gzip"
-        )
-
-    path = edited(tmp_path / "net.net", MODEL, bomb)
+    path = edited(tmp_path / "net.net", MODEL, bomb("layer/1/weight"))
     refused(path, "layer 1 (dense)", "3200000000 bytes", max_bytes=10**8)
     refused(path, "more than the limit", max_bytes=100)
 

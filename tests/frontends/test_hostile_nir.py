@@ -15,33 +15,16 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import hostile_hdf5
 from files import survives
+from hostile_hdf5 import bomb, links, put
 from nir_files import MODELS, affine, chain, edited, lif, node, write
-
-from nmcompile.errors import ModelError
-from nmcompile.frontends import load
 
 MODEL = MODELS / "snntorch_dense.nir"
 
 
 def refused(path: Path, *words: str, **options: Any) -> None:
-    with pytest.raises(ModelError) as error:
-        load(path, dialect="snntorch", **options)
-    message = str(error.value)
-    assert "\n" not in message
-    for word in (path.name, *words):
-        assert word in message
-
-
-def put(path: str, value: Any) -> Callable[[h5py.File], None]:
-    """A change that puts something in the place of a dataset."""
-
-    def change(file: h5py.File) -> None:
-        del file[path]
-        if value is not None:
-            file[path] = value
-
-    return change
+    hostile_hdf5.refused(path, *words, dialect="snntorch", **options)
 
 
 @pytest.mark.parametrize(
@@ -74,36 +57,12 @@ def test_a_file_with_something_odd_in_it_is_refused(
 
 
 def test_links_out_of_the_file_are_not_followed(tmp_path: Path) -> None:
-    def outside(file: h5py.File) -> None:
-        del file["node/nodes/0/weight"]
-        file["node/nodes/0/weight"] = h5py.ExternalLink("/etc/passwd", "/x")
-
-    def soft(file: h5py.File) -> None:
-        del file["node/nodes/0/weight"]
-        file["node/nodes/0/weight"] = h5py.SoftLink("/node/nodes/2/weight")
-
-    def external(file: h5py.File) -> None:
-        del file["node/nodes/0/weight"]
-        file["node/nodes/0"].create_dataset(
-            "weight", (20, 12), "f4", external=[(str(tmp_path / "secret"), 0, 960)]
-        )
-
-    for change, word in (
-        (outside, "ExternalLink"),
-        (soft, "SoftLink"),
-        (external, "outside the file"),
-    ):
+    for change, word in links("node/nodes/0/weight", "/node/nodes/2/weight", tmp_path / "secret"):
         refused(edited(tmp_path / "net.nir", MODEL, change), word)
 
 
 def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
-    def bomb(file: h5py.File) -> None:
-        del file["node/nodes/0/weight"]
-        file["node/nodes/0"].create_dataset(
-            "weight", (20_000, 20_000), "f4", chunks=(2_000, 2_000), compression="gzip"
-        )
-
-    path = edited(tmp_path / "net.nir", MODEL, bomb)
+    path = edited(tmp_path / "net.nir", MODEL, bomb("node/nodes/0/weight"))
     refused(path, "'0' (Affine)", "1600000000 bytes", max_bytes=10**8)
     refused(path, "more than the limit", max_bytes=100)
 
