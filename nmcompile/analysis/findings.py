@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nmcompile.analysis.diagnosis import Diagnosis, Finding, LayerDiagnosis, StageResult
-from nmcompile.analysis.stages import CHIP, CURVE, FOLDED, WEIGHTS
+from nmcompile.analysis.stages import CHIP, CURVE, FLOAT, FOLDED, WEIGHTS
 from nmcompile.chip.program import Program
 
 #: Spikes that a layer's most active neuron should fire at least in a sample.
@@ -43,6 +43,9 @@ _STAGE_REMEDIES = {
     "there), raise --percentile, and build without --tau-rc and --refractory",
     CHIP: "raise --steps, build with --gain-samples, or even out bursts with --synapse",
 }
+_ROUNDED = "train on with weights rounded to 8 bits, or clip the largest"
+#: Stages where neurons remember, which have no activations to compare.
+_REMEMBERING = (FLOAT, CHIP)
 #: Anomalies that explain what a stage loses.
 _CAUSES = {
     FOLDED: (),
@@ -169,8 +172,10 @@ def _stage(found: Diagnosis, others: list[Finding]) -> Iterator[Finding]:
     remedy = _STAGE_REMEDIES[worst.name]
     if causes:
         remedy = f"mend {causes[0]} first, see below"
+    elif len(found.stages) == len(_REMEMBERING):
+        remedy = f"neurons are the model's own, so that only weights differ: {_ROUNDED}"
     elif worst.name == WEIGHTS and _available_bits(found) >= _ALL_BITS:
-        remedy = "train on with weights rounded to 8 bits, or clip the largest"
+        remedy = _ROUNDED
     yield Finding(
         "lossy-stage",
         worst.title,

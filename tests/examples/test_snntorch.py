@@ -61,3 +61,17 @@ def test_the_chip_is_as_accurate_as_snntorch(kind: str) -> None:
     assert accuracy > 0.95
     assert found.float_accuracy == pytest.approx((spikes.argmax(axis=1) == data.y).mean())
     assert abs(found.accuracy - found.float_accuracy) <= 0.01
+
+
+def test_diagnose_says_that_only_weights_differ() -> None:
+    data = digits("rows", 200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = nmcompile.build(
+            EXAMPLES / "snntorch" / "rows.nir", dialect=DIALECTS["rows"], calibrate=data.x[:64],
+            steps=30,
+        )  # fmt: skip
+    found = nmcompile.diagnose(program, data)
+    assert [stage.name for stage in found.stages] == ["float", "chip"]
+    lossy = [each for each in found.findings if each.kind == "lossy-stage"]
+    assert all("only weights differ" in each.remedy for each in lossy)
