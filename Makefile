@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-bytes fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-load bench-speed bench-map bench-sides lint format docs support figures lock clean
+.PHONY: help setup demo test coverage test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-bytes fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-load bench-speed bench-map bench-sides lint format docs support figures lock clean
 
 #: Leaves slow tests to `make test-all`.
 FAST := $(if $(NMCOMPILE_FUZZ),, and not slow)
@@ -29,8 +29,14 @@ demo: $(VENV)/.demo ## Build the shipped MNIST network, run 1,000 images, write 
 	$(BIN)/python -m nmcompile build examples/mnist/mnist.keras --calibrate examples/mnist/calibrate_500.npz -o demo/mnist.nmc
 	$(BIN)/python -m nmcompile eval demo/mnist.nmc --data examples/mnist/test_1000.npz --report demo/report.html
 
-test: $(VENV)/.dev ## Run the tests (without Keras and reference emulators), with coverage
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not keras and not reference and not nengo and not browser and not torch" --cov --cov-report=term:skip-covered
+#: Tests that need nothing but this package and its test dependencies.
+OWN = not slow and not keras and not reference and not nengo and not browser and not torch
+
+test: $(VENV)/.dev ## Run the tests (without Keras and reference emulators)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(OWN)"
+
+coverage: $(VENV)/.dev ## Run the same tests with coverage, which takes twice as long
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(OWN)" --cov --cov-report=term:skip-covered
 
 test-all: FAST :=
 test-all: test-keras test-training-torch test-torch test-nengo test-nengo-loihi test-browser test-reference test-lava test-oldest test-newest $(VENV)/.dev ## Everything: slow tests, Keras, the reference emulators, oldest and newest Python
@@ -107,13 +113,13 @@ PYTHON313 ?= python3.13
 
 test-oldest: ## The tests on Python 3.10 with NumPy 1.26
 	$(PYTHON310) -m venv $(VENV)-oldest
-	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy==1.26.4' --editable '.[report]' pytest pytest-cov hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-oldest/numba $(VENV)-oldest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser and not torch"
+	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy==1.26.4' --editable '.[report]' pytest hypothesis
+	NUMBA_CACHE_DIR=$(VENV)-oldest/numba $(VENV)-oldest/bin/python -m pytest -m "$(OWN)"
 
 test-newest: ## The tests on Python 3.13 with NumPy 2
 	$(PYTHON313) -m venv $(VENV)-newest
-	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest pytest-cov hypothesis
-	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "not slow and not keras and not reference and not nengo and not browser and not torch"
+	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest hypothesis
+	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "$(OWN)"
 
 FORMAT ?= onnx
 
