@@ -14,6 +14,10 @@ _RECURRENT = (
     "gated recurrence multiplies activations, which neurons cannot do",
     "use convolutions over time (Conv1D)",
 )
+_MEMORY = (
+    "it remembers numbers from step to step, and a firing rate is a mean over steps",
+    "train spiking neurons with recurrent connections, and read them from NIR or lava-dl",
+)
 _CUSTOM_LOOP = ("it wraps Keras code that the file does not hold", "use Keras' layers directly")
 _NORM = (
     "it divides by a statistic of each sample, which neurons cannot do",
@@ -46,11 +50,12 @@ REFUSED: dict[str, tuple[str, str]] = {
     **dict.fromkeys(_words("LeakyReLU ELU PReLU ThresholdedReLU SELU"), _CURVE),
     **dict.fromkeys(
         _words(
-            "LSTM GRU SimpleRNN RNN ConvLSTM1D ConvLSTM2D ConvLSTM3D LSTMCell GRUCell "
-            "SimpleRNNCell StackedRNNCells Bidirectional CuDNNLSTM CuDNNGRU"
+            "LSTM GRU RNN ConvLSTM1D ConvLSTM2D ConvLSTM3D LSTMCell GRUCell "
+            "StackedRNNCells Bidirectional CuDNNLSTM CuDNNGRU"
         ),
         _RECURRENT,
     ),
+    **dict.fromkeys(_words("SimpleRNN SimpleRNNCell"), _MEMORY),
     **dict.fromkeys(_words("Wrapper SpectralNormalization"), _CUSTOM_LOOP),
     **dict.fromkeys(
         _words(

@@ -19,6 +19,10 @@ _RECURRENT = (
     "gated recurrence multiplies activations, which neurons cannot do",
     "use convolutions over time",
 )
+_MEMORY = (
+    "it remembers numbers from step to step, and a firing rate is a mean over steps",
+    "train spiking neurons with recurrent connections, and read them from NIR or lava-dl",
+)
 _FLOW = ("it runs other operators by a condition", "export a model without branches and loops")
 _NORM = (
     "it divides by a statistic of each sample, which neurons cannot do",
@@ -50,7 +54,8 @@ REFUSED: dict[str, tuple[str, str]] = {
         _CURVE,
     ),
     **dict.fromkeys(_words("Sigmoid HardSigmoid LogSoftmax"), _LAST),
-    **dict.fromkeys(_words("LSTM GRU RNN"), _RECURRENT),
+    **dict.fromkeys(_words("LSTM GRU"), _RECURRENT),
+    "RNN": _MEMORY,
     **dict.fromkeys(_words("If Loop Scan SequenceMap"), _FLOW),
     **dict.fromkeys(
         _words(
