@@ -50,6 +50,16 @@ def test_a_random_model_agrees_with_keras(seed: int, tmp_path: Path) -> None:
     assert_same(model, tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(1000, 1500, 50))
+def test_hundreds_of_random_models_agree_with_keras(start: int, tmp_path: Path) -> None:
+    for seed in range(start, start + 50):
+        keras.backend.clear_session()
+        model = random_model(seed)
+        randomise(model, seed)
+        assert_same(model, tmp_path)
+
+
 def test_a_model_in_memory_has_a_stable_hash_that_follows_its_weights() -> None:
     model = covering_models()["cnn"]()
     before = load(model).sha256
