@@ -101,8 +101,8 @@ def _table(
         name: _small(np.concatenate([each[2][name] for each in rows])) for name in rows[0][2]
     }
     index = np.concatenate([each[1] for each in rows])
-    chip, core = places.chip[number], places.core[number]
-    return RegisterTable(register, *map(_small, (chip, core, index)), columns)
+    chip, core = _small(places.chip[number]), _small(places.core[number])
+    return RegisterTable(register, chip, core, _small(index), columns)
 
 
 def _small(values: NDArray[Any]) -> NDArray[Any]:

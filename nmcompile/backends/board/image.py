@@ -97,7 +97,11 @@ class RegisterImage:
         try:
             tables = tuple(
                 RegisterTable(
-                    name.rpartition(".")[0], *(columns.pop(place) for place in PLACE), columns
+                    name.rpartition(".")[0],
+                    columns.pop("chip"),
+                    columns.pop("core"),
+                    columns.pop("index"),
+                    columns,
                 )
                 for name, columns in parts.items()
             )

@@ -50,6 +50,7 @@ class Replay:
         """All state as after power-on."""
         self._stepper = Stepper(self._program)
         self._left = np.zeros(len(self._refractory), np.int64)
+        self._late = np.zeros(0, np.int64)
 
     def numbers(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of places, for `run`."""
@@ -84,9 +85,8 @@ class Replay:
         sent : for each step, numbers of the places that the host sends a spike to in it; they act
             in the step after
         """
-        late = self._late if self._stepper.step_number else np.zeros(0, np.int64)
-        arriving = [late, *sent[:-1]] if sent else []
-        self._late = sent[-1] if sent else late
+        arriving = [self._late, *sent][: len(sent)]
+        self._late = [self._late, *sent][-1]
         whole = np.arange(len(self._refractory))
         wants_v = "v" in quantities
         record = self._stepper.run(
