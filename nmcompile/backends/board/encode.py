@@ -213,7 +213,7 @@ def _synapses(core: Core) -> Iterator[tuple[str, NDArray[Any], Columns]]:
     reach = np.zeros(count, np.int64)
     np.maximum.at(reach, form, target)
     width = np.array([int(each).bit_length() for each in reach], np.int64)
-    index_bits = np.where(formats.dense == 1, width, formats.index_bits)
+    index_bits = np.maximum(formats.index_bits, np.where(formats.dense == 1, width, 0))
     yield (
         "synapseFmt",
         1 + np.arange(count),
