@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from nmcompile.errors import BoardError, NmcompileWarning, UsageError
 from nmcompile.ir.nodes import FloatArray
 
 VIRTUAL, NXSDK = "virtual", "N2"
+#: Exit status of the runner where samples are missing.
+STOPPED = 3
 #: Seconds that looking for the board's software may take.
 LOOK_S = 120
 
@@ -76,12 +79,9 @@ class BoardSession:
 
     def __init__(self, program: Program, backend: BoardBackend) -> None:
         self.program, self.backend = program, backend
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.folder = Path(backend.work or tempfile.mkdtemp(prefix="nmcompile-board-"))
         if backend.work is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="nmcompile-board-")
-            self.folder = Path(self._temporary.name)
-        else:
-            self.folder = Path(backend.work)
+            self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, True)
         write_folder(program, self.folder)
 
     def check_software(self) -> None:
@@ -153,7 +153,11 @@ class BoardSession:
             raise BoardError(f"--board-python {words[0]} cannot be run: {error}") from None
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-            raise BoardError(said[-1][7:] if said else f"the runner failed: {done.stderr[-500:]}")
+            sentence = said[-1][7:] if said else f"the runner failed: {done.stderr[-500:]}"
+            if done.returncode == STOPPED and backend.work is None:
+                self._cleanup.detach()
+                sentence += f" with --board-work {self.folder}"
+            raise BoardError(sentence)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ TIME_LIMIT = "12"
 
 def network() -> tuple[Program, Any]:
     """A small network, and as many different samples."""
-    program, x = case(5)
+    program, x = case(11)
     return program, np.concatenate([x, x[::-1] * 0.7, x * 0.4])[:SAMPLES]
 
 

@@ -360,20 +360,20 @@ def work(image, options, samples):
 
 
 def lacking(image, found, sample):
-    """A sentence where a sample has fewer spikes than the emulator had; None otherwise."""
+    """A sentence where a layer has fewer or more spikes than in the emulator; None otherwise."""
     expected = image.spikes.get("expected")
     if expected is None:
         return None
     for layer, quantity in wanted(image):
         if quantity == "spikes":
-            count, least = len(found["layer%d/step" % layer]), int(expected[sample, layer])
-            if count < least:
+            count, wanted_count = len(found["layer%d/step" % layer]), int(expected[sample, layer])
+            if count != wanted_count:
                 name = image.about["layers"][layer]
                 return "sample %d: layer %s has %d spikes, the emulator %d" % (
                     sample,
                     name,
                     count,
-                    least,
+                    wanted_count,
                 )
     return None
 

@@ -181,9 +181,9 @@ class Core:
 
 
 def checked(what, field, value):
-    """A whole number that its field can hold; nengo-loihi gives some as floats."""
+    """A whole number that its field can hold; nengo-loihi gives some as floats or truths."""
     try:
-        whole = isinstance(value, float) and value == int(value)
+        whole = isinstance(value, (float, np.bool_)) and value == int(value)
         value = int(value) if whole else operator.index(value)
     except TypeError:
         raise VirtualBoardError("%s = %r is no whole number" % (what, value)) from None
