@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-bytes fuzz-nengo test-oldest test-newest bench bench-first-path bench-accuracy bench-load bench-speed bench-map bench-sides lint format docs support figures lock clean
+.PHONY: help setup demo test coverage test-all test-keras test-training-torch test-torch test-reference test-lava test-nengo test-nengo-loihi test-browser fuzz fuzz-files fuzz-bytes fuzz-nengo test-oldest test-newest test-runner bench bench-first-path bench-accuracy bench-load bench-speed bench-map bench-sides lint format docs support figures lock clean
 
 #: Leaves slow tests to `make test-all`.
 FAST := $(if $(NMCOMPILE_FUZZ),, and not slow)
@@ -120,6 +120,16 @@ test-newest: ## The tests on Python 3.13 with NumPy 2
 	$(PYTHON313) -m venv $(VENV)-newest
 	$(VENV)-newest/bin/python -m pip --disable-pip-version-check install --quiet 'numpy>=2' --editable '.[report]' pytest hypothesis
 	NUMBA_CACHE_DIR=$(VENV)-newest/numba $(VENV)-newest/bin/python -m pytest -m "$(OWN)"
+
+PYTHON36 ?= python3.6
+PYTHON38 ?= python3.8
+
+test-runner: $(VENV)/.dev ## Run the board's runner on Python 3.6 and 3.8 against the virtual board
+	$(PYTHON36) -m venv $(VENV)-python3.6
+	$(PYTHON38) -m venv $(VENV)-python3.8
+	$(VENV)-python3.6/bin/python -m pip --disable-pip-version-check install --quiet numpy
+	$(VENV)-python3.8/bin/python -m pip --disable-pip-version-check install --quiet numpy
+	$(BIN)/python -m pytest tests/backends/board/test_old_pythons.py
 
 FORMAT ?= onnx
 

@@ -36,6 +36,10 @@ class ProgramFileError(NmcompileError):
     """A `.nmc` file that is cut, edited, or of a newer format."""
 
 
+class BoardError(NmcompileError):
+    """A board, its software or a register image that does not do what a run needs."""
+
+
 class NmcompileWarning(UserWarning):
     """Something a user should know about work that goes on all the same."""
 

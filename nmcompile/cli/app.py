@@ -12,6 +12,7 @@ import typer
 
 from nmcompile import __version__
 from nmcompile.cli import (
+    board_image,
     build,
     check,
     convert,
@@ -40,6 +41,7 @@ app.command("convert")(convert.convert)
 app.command("diff")(diff.diff)
 app.command("run")(run.run)
 app.command("eval")(evaluate.evaluate)
+app.command("board-image")(board_image.board_image)
 app.command("diagnose")(diagnose.diagnose)
 app.command("tune")(tune.tune)
 app.command("inspect")(inspect.inspect)

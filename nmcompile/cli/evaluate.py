@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nmcompile.cli.options import Jobs, Json, Limit, ProgramPath, Steps
+from nmcompile.cli.options import (
+    BackendName,
+    BoardPython,
+    BoardWork,
+    Jobs,
+    Json,
+    Limit,
+    ProgramPath,
+    Steps,
+)
 from nmcompile.cli.output import print_json, print_pairs, progress, unverified_row
 
 if TYPE_CHECKING:
@@ -31,12 +40,15 @@ def evaluate(
         str | None,
         typer.Option(help="Output that the labels are for, of a network with several."),
     ] = None,
+    backend: BackendName = "emulator",
+    board_python: BoardPython = None,
+    board_work: BoardWork = None,
     json: Json = False,
 ) -> None:
     """Judge a Program on labelled data, beside the float network that it was built from."""
     from nmcompile.analysis.evaluation import output_size
     from nmcompile.api import evaluate as judge
-    from nmcompile.backends.emulator import Emulator
+    from nmcompile.backends.board.choose import chosen_backend
     from nmcompile.chip.program import Program
     from nmcompile.errors import UsageError
     from nmcompile.files import check_writable
@@ -46,6 +58,7 @@ def evaluate(
     for path in (resume, report):
         if path is not None:
             check_writable(path, program_path, data_path)
+    chosen = chosen_backend(backend, jobs=jobs, python=board_python, work=board_work)
     program = Program.load(program_path)
     if report is not None and program.outputs:
         raise UsageError("--report shows networks with one output; leave it out")
@@ -60,7 +73,7 @@ def evaluate(
             program,
             data,
             steps=steps,
-            backend=Emulator(jobs),
+            backend=chosen,
             resume=resume,
             output=output,
             progress=show,

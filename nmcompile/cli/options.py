@@ -35,6 +35,26 @@ Dialect = Annotated[
     ),
 ]
 
+BackendName = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="emulator; board for the board that NxSDK finds; board:virtual for a rehearsal; "
+        "board:RESULT.npz for what a board's runner wrote elsewhere.",
+    ),
+]
+BoardPython = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Python that has the board's software [default: this one]."),
+]
+BoardWork = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Keep the image and finished samples here, and go on after a stop."
+    ),
+]
+
 #: Suffix of a size -> bytes.
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 

@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from nmcompile.cli.options import Jobs, Json, Limit, ProgramPath, Steps
+from nmcompile.cli.options import (
+    BackendName,
+    BoardPython,
+    BoardWork,
+    Jobs,
+    Json,
+    Limit,
+    ProgramPath,
+    Steps,
+)
 from nmcompile.cli.output import print_json, print_table
 
 
@@ -27,13 +36,16 @@ def run(
     limit: Limit = None,
     jobs: Jobs = None,
     seed: Annotated[int, typer.Option(help="Seed of the chip's noise.")] = 0,
+    backend: BackendName = "emulator",
+    board_python: BoardPython = None,
+    board_work: BoardWork = None,
     json: Json = False,
 ) -> None:
-    """Run the samples of a data file on the emulator."""
+    """Run the samples of a data file on the emulator, or on a board."""
     import numpy as np
 
     from nmcompile.backends.base import Probe
-    from nmcompile.backends.emulator import Emulator
+    from nmcompile.backends.board.choose import chosen_backend
     from nmcompile.chip.program import Program
     from nmcompile.errors import UsageError
     from nmcompile.files import check_writable, write_atomically
@@ -43,10 +55,11 @@ def run(
         check_writable(output, program_path, input_path)
     elif probe:
         raise UsageError("--probe records into a result file; name one with -o")
+    chosen = chosen_backend(backend, jobs=jobs, seed=seed, python=board_python, work=board_work)
     program = Program.load(program_path)
     data = load_data(input_path, program.encoder.input_shape, inputs=program.inputs).first(limit)
     probes = [Probe.parse(text) for text in probe or []]
-    result = Emulator(jobs, seed).load(program).run(data.x, steps, probes)
+    result = chosen.load(program).run(data.x, steps, probes)
     summary = {
         "samples": len(data),
         "steps": result.steps,

@@ -33,6 +33,8 @@ from nmcompile.errors import ModelError
 
 #: Synaptic delay of nengo-loihi's synapses, and the bits that it takes.
 NO_DELAY = 0
+#: nengo-loihi's `compression` of synapses that have one target after the other.
+CONSECUTIVE = 3
 #: What nengo-loihi's builder/discretize.py makes biases of.
 BIAS_MANTISSA_MAX, BIAS_EXPONENT_MAX = 4095, 7
 
@@ -193,21 +195,21 @@ def add_output_axons(
 def _add_synapse(made: Draft, synapse: Any) -> None:
     """One Synapse: a format, a block for each of its weight arrays, and its axons."""
     form = synapse.synapse_cfg
-    number = len(made.formats)
-    dense = all(
+    dense = form.compression == CONSECUTIVE and all(
         np.array_equal(each, np.broadcast_to(np.arange(each.shape[1]), each.shape))
         for each in map(np.asarray, synapse.indices)
     )
-    made.formats.append(
-        (
-            form.weight_exp,
-            form.real_weight_bits,
-            form.fanout_type,
-            0 if dense else max(form.real_idx_bits, int(synapse.max_ind()).bit_length()),
-            NO_DELAY,
-            int(dense),
-        )
+    row = (
+        form.weight_exp,
+        form.real_weight_bits,
+        form.fanout_type,
+        max(form.real_idx_bits, int(synapse.max_ind()).bit_length()),
+        NO_DELAY,
+        int(dense),
     )
+    if row not in made.formats:
+        made.formats.append(row)
+    number = made.formats.index(row)
     block_of: dict[int, int] = {}
     for axon in range(synapse.n_axons):
         base = synapse.axon_compartment_base(axon)

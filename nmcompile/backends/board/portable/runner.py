@@ -1,0 +1,555 @@
+"""Run a register image on a board of Loihi 1 by NxSDK; one file, for Python from 3.6 on with NumPy.
+
+    python runner.py --board N2 -o result.npz            on the board that NxSDK finds
+    python runner.py --board virtual -o result.npz       a rehearsal, by nmcompile's emulator
+
+It lies in the folder of an image (see image.json), checks every file of it, and runs each batch of
+samples in a process of its own, which opens the board, writes the registers, runs, and gives the
+board back. A process that says nothing for too long is ended; a batch that failed is tried again.
+Each finished sample is a file of its own in the folder PARTS, so that a second start goes on where
+the first one ended. The result goes back to nmcompile: `run`, `eval` and `compare` read it.
+
+The calls, and their order, are those of nengo-loihi's hardware/builder.py and interface.py. A
+spike that is given to a generator for step t, counted from 1, acts in step t + 1, as there.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+FORMAT = 1
+#: Registers in the order in which nengo-loihi's builder writes them; then output axons.
+ORDER = (
+    "cxProfileCfg",
+    "vthProfileCfg.staticCfg",
+    "synapseFmt",
+    "dendriteSharedCfg",
+    "dendriteAccumCfg",
+    "cxCfg",
+    "cxMetaState",
+    "cxState",
+    "synapses",
+    "synapseMap",
+    "synapseMap.discreteMapEntry",
+    "synapseMap.population16MapEntry",
+    "synapseMap.population32MapEntry",
+    "numUpdates",
+    "createDiscreteAxon",
+    "createPop16Axon",
+    "createPop32Axon",
+)
+#: Registers whose fields are set one by one; the others have `configure`.
+SET_SINGLY = ("synapseFmt", "synapseMap")
+#: Quantity -> the name by which NxSDK probes it.
+PROBED = {"spikes": "spike", "u": "u", "v": "v"}
+#: Largest size of a current or voltage: 23 bits and sign.
+LARGEST = 1 << 23
+STOPPED = 3
+POLL_S = 0.02
+
+
+class RunError(Exception):
+    """What went wrong, in one sentence."""
+
+
+class Image:
+    """The folder of an image, its files checked.
+
+    Attributes: `about` is image.json; `registers`, `host` and `spikes` are the arrays of these
+    files.
+    """
+
+    def __init__(self, folder, spikes=None):
+        self.folder = folder
+        self.about = read_json(os.path.join(folder, "image.json"))
+        if self.about.get("format") != FORMAT:
+            raise RunError(
+                "%s is of format %s, this runner reads %d; make the image and the runner with one "
+                "version of nmcompile" % (folder, self.about.get("format"), FORMAT)
+            )
+        for name, digest in sorted(self.about["sha256"].items()):
+            if sha256(os.path.join(folder, name)) != digest:
+                raise RunError(
+                    "%s is not as it was written: its checksum differs; copy the image anew"
+                    % os.path.join(folder, name)
+                )
+        self.registers = arrays(os.path.join(folder, "registers.npz"))
+        self.host = arrays(os.path.join(folder, "host.npz"))
+        self.spikes_path = spikes or os.path.join(folder, "spikes.npz")
+        if not os.path.exists(self.spikes_path):
+            raise RunError(
+                "%s: no such file; make it with nmcompile board-image --input" % self.spikes_path
+            )
+        self.spikes = arrays(self.spikes_path)
+        self.samples = int(self.spikes["samples"])
+        self.steps = int(self.spikes["steps"])
+
+    def tables(self):
+        """(register, columns) in the order of writing."""
+        found = {}
+        for key, values in self.registers.items():
+            if key != "cores":
+                name, column = key.rsplit("/", 1)
+                found.setdefault(name, {})[column] = values
+        unknown = sorted(name for name in found if name.rsplit(".", 1)[0] not in ORDER)
+        if unknown:
+            raise RunError("the image has registers that this runner cannot write: %s" % unknown)
+        rank = {name: k for k, name in enumerate(ORDER)}
+        for name in sorted(found, key=lambda each: (rank[each.rsplit(".", 1)[0]], each)):
+            yield name.rsplit(".", 1)[0], found[name]
+
+    def identity(self):
+        """What a part must be of, to be used again."""
+        whole = json.dumps(self.about["sha256"], sort_keys=True) + sha256(self.spikes_path)
+        return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def read_json(path):
+    """A JSON file, or one sentence."""
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise RunError("%s cannot be read: %s" % (path, error)) from None
+
+
+def arrays(path):
+    """Name -> array of an .npz file; nothing in it is ever executed."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:
+        raise RunError("%s cannot be read: %s" % (path, error)) from None
+
+
+def sha256(path):
+    """Checksum of a file."""
+    state = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                state.update(block)
+    except OSError as error:
+        raise RunError("%s cannot be read: %s" % (path, error)) from None
+    return state.hexdigest()
+
+
+def software(board):
+    """(class of boards, class of spike generators, version) of NxSDK or of the virtual board."""
+    if board == "virtual":
+        here = os.path.dirname(os.path.abspath(__file__))
+        if here not in sys.path:
+            sys.path.insert(0, here)
+        import virtual_board
+
+        return virtual_board.N2Board, virtual_board.BasicSpikeGenerator, "virtual"
+    try:
+        import nxsdk
+    except ImportError:
+        raise RunError(
+            "this Python has no nxsdk; members of Intel's Neuromorphic Research Community (INRC) "
+            "get it from Intel: install it here (%s), and check with: python -c 'import nxsdk'"
+            % sys.executable
+        ) from None
+    from nxsdk.graph.nxinputgen.nxinputgen import BasicSpikeGenerator
+
+    try:
+        from nxsdk.arch.n2a.n2board import N2Board
+    except ImportError:
+        from nxsdk.graph.nxboard import N2Board
+    return N2Board, BasicSpikeGenerator, getattr(nxsdk, "__version__", "unknown")
+
+
+def open_board(image, kind):
+    """A board with as many chips and cores as the image has, not yet started."""
+    cores = image.registers["cores"].tolist()
+    synapses = [[1] * count for count in cores]
+    for register, columns in image.tables():
+        if register == "synapses":
+            for chip, core in zip(columns["chip"].tolist(), columns["core"].tolist()):
+                synapses[chip][core] += 1
+    return kind(int(image.about["board_id"]), len(cores), cores, synapses)
+
+
+def write_registers(image, board):
+    """Every field of the image, by NxSDK's calls."""
+    cores = [chip.n2CoresAsList for chip in board.n2Chips]
+    for register, columns in image.tables():
+        names = [name for name in columns if name not in ("chip", "core", "index")]
+        places = zip(*(columns[name].tolist() for name in ("chip", "core", "index")))
+        values = zip(*(columns[name].tolist() for name in names))
+        if not names:
+            values = iter([()] * len(columns["index"]))
+        name, _, part = register.partition(".")
+        for (chip, core, index), row in zip(places, values):
+            fields = dict(zip(names, row))
+            target = cores[chip][core]
+            if register.startswith("create"):
+                end = cores[fields["dstChipId"]][fields["dstCoreId"]]
+                fields["dstChipId"] = board.n2Chips[fields["dstChipId"]].id
+                fields["dstCoreId"] = end.id
+                getattr(target, register)(**fields)
+                continue
+            entry = getattr(target, name)
+            if register not in ("dendriteSharedCfg", "dendriteAccumCfg", "numUpdates"):
+                entry = entry[index]
+            if part:
+                entry = getattr(entry, part)
+            if register in SET_SINGLY:
+                for field, value in fields.items():
+                    setattr(entry, field, value)
+            else:
+                entry.configure(**fields)
+
+
+def give_spikes(image, board, generator, sample):
+    """Hand the spikes of a sample to the generator."""
+    spikes = image.spikes
+    mine = slice(*np.searchsorted(spikes["sample"], [sample, sample + 1]).tolist())
+    kinds = axon_kinds(image)
+    names = ("step", "chip", "core", "axon", "atom")
+    for step, chip, core, axon, atom in zip(*(spikes[name][mine].tolist() for name in names)):
+        kind = kinds[chip, core, axon]
+        place = {
+            "time": step,
+            "chipId": board.n2Chips[chip].id,
+            "coreId": board.n2Chips[chip].n2CoresAsList[core].id,
+            "axonId": axon,
+        }
+        if kind == 0:
+            generator.addSpike(**place)
+        elif kind == 16:
+            generator.addPop16Spike(srcAtom=atom, atomBits=0, **place)
+        else:
+            generator.addPop32Spike(srcAtom=atom, **place)
+
+
+def axon_kinds(image):
+    """(chip, core, axon) -> 0, 16 or 32, of all input axons."""
+    if not hasattr(image, "kinds"):
+        image.kinds = {}
+        for register, columns in image.tables():
+            for kind, name in ((0, "discrete"), (16, "population16"), (32, "population32")):
+                if register == "synapseMap.%sMapEntry" % name:
+                    places = (columns[each].tolist() for each in ("chip", "core", "index"))
+                    image.kinds.update((place, kind) for place in zip(*places))
+    return image.kinds
+
+
+def make_probes(image, board):
+    """(layer, quantity) -> one probe of NxSDK for each of its neurons."""
+    found = {}
+    for layer, quantity in wanted(image):
+        places = image.host["layer%d" % layer]
+        made = [None] * len(places)
+        for chip, core in sorted(set(map(tuple, places[:, :2].tolist()))):
+            mine = np.flatnonzero((places[:, 0] == chip) & (places[:, 1] == core))
+            state = board.n2Chips[chip].n2CoresAsList[core].cxState
+            probes = board.monitor.probe(state, places[mine, 2].tolist(), PROBED[quantity])
+            for k, probe in zip(mine.tolist(), probes):
+                made[k] = probe
+        found[layer, quantity] = made
+    return found
+
+
+def wanted(image):
+    """(number of a layer, quantity) that are recorded."""
+    record = json.loads(str(image.spikes["record"]))
+    return [(int(layer), str(quantity)) for layer, quantity in record]
+
+
+def collect(image, probes):
+    """Arrays of a part: events of spikes, whole series of currents and voltages."""
+    found = {}
+    for (layer, quantity), made in probes.items():
+        series = [probe.timeSeries.data for probe in made]
+        lengths = sorted({len(each) for each in series})
+        if lengths not in ([], [image.steps]):
+            raise RunError(
+                "a probe of %s gave %d of %d steps" % (quantity, lengths[0], image.steps)
+            )
+        values = np.array(series, np.int64).reshape(len(made), image.steps).T
+        if quantity == "spikes":
+            if values.size and (values.min() < 0 or values.max() > 1):
+                raise RunError("a spike probe gave %d, no number of spikes" % values.max())
+            step, neuron = np.nonzero(values)
+            found["layer%d/step" % layer] = step.astype(np.int32)
+            found["layer%d/neuron" % layer] = neuron.astype(np.int32)
+            continue
+        if values.size and np.abs(values).max() > LARGEST:
+            raise RunError("a probe of %s gave %d, beyond 24 bits" % (quantity, values.max()))
+        found["layer%d/%s" % (layer, quantity)] = values.astype(np.int32)
+    return found
+
+
+def run_sample(image, kind, generator_kind, sample):
+    """Arrays of one sample, on a board that is opened for it and given back in any case."""
+    board = open_board(image, kind)
+    try:
+        write_registers(image, board)
+        generator = generator_kind(board)
+        give_spikes(image, board, generator, sample)
+        probes = make_probes(image, board)
+        board.start()
+        board.run(image.steps)
+        return collect(image, probes)
+    finally:
+        board.disconnect()
+
+
+def part_path(parts, sample):
+    """File of a sample."""
+    return os.path.join(parts, "sample%07d.npz" % sample)
+
+
+def read_part(parts, sample, identity):
+    """Arrays of a finished sample; None where it is not there, damaged, or of another image."""
+    path = part_path(parts, sample)
+    try:
+        if sha256(path) != read_text(path + ".sha256"):
+            return None
+        found = arrays(path)
+    except RunError:
+        return None
+    return found if str(found.get("identity")) == identity else None
+
+
+def read_text(path):
+    """A short text file; empty where it is not there."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def write_part(parts, sample, found):
+    """Keep a finished sample: the file first, then its checksum, which makes it count."""
+    path = part_path(parts, sample)
+    with open(path + ".new", "wb") as file:
+        np.savez_compressed(file, **found)
+    digest = sha256(path + ".new")
+    os.replace(path + ".new", path)
+    with open(path + ".sha256.new", "w") as file:
+        file.write(digest)
+    os.replace(path + ".sha256.new", path + ".sha256")
+
+
+def work(image, options, samples):
+    """Run samples in this process."""
+    kind, generator_kind, version = software(options.board)
+    identity = image.identity()
+    for sample in samples:
+        begin = time.time()
+        found = run_sample(image, kind, generator_kind, sample)
+        fewer = lacking(image, found, sample)
+        if fewer and not options.accept:
+            raise RunError(fewer)
+        found["identity"] = np.array(identity)
+        found["version"] = np.array(version)
+        found["seconds"] = np.array(time.time() - begin)
+        found["lacking"] = np.array(fewer or "")
+        write_part(options.parts, sample, found)
+
+
+def lacking(image, found, sample):
+    """A sentence where a layer has fewer or more spikes than in the emulator; None otherwise."""
+    expected = image.spikes.get("expected")
+    if expected is None:
+        return None
+    for layer, quantity in wanted(image):
+        if quantity == "spikes":
+            count, wanted_count = len(found["layer%d/step" % layer]), int(expected[sample, layer])
+            if count != wanted_count:
+                name = image.about["layers"][layer]
+                return "sample %d: layer %s has %d spikes, the emulator %d" % (
+                    sample,
+                    name,
+                    count,
+                    wanted_count,
+                )
+    return None
+
+
+def supervise(image, options):
+    """Run all samples that are not finished, batch by batch, each in a process of its own."""
+    identity = image.identity()
+    samples = list(range(image.samples))[: options.limit]
+    missing = [k for k in samples if read_part(options.parts, k, identity) is None]
+    said = []
+    failures = 0
+    while missing:
+        batch = missing[: options.batch]
+        trouble = one_batch(options, batch, accept=failures >= options.retries)
+        left = [k for k in batch if read_part(options.parts, k, identity) is None]
+        missing = left + missing[options.batch :]
+        if trouble is None and left:
+            trouble = "the file of sample %d is damaged" % left[0]
+        if trouble is None:
+            failures = 0
+            continue
+        failures = 1 if len(left) < len(batch) else failures + 1
+        said.append(trouble)
+        print("runner: %s" % trouble, file=sys.stderr)
+        if failures > options.retries:
+            raise RunError(
+                "%s; tried %d times, %d of %d samples are finished and kept in %s; start again to "
+                "go on"
+                % (trouble, failures, len(samples) - len(missing), len(samples), options.parts)
+            )
+    return samples, said
+
+
+def one_batch(options, batch, accept):
+    """Run a batch in another process; None, or a sentence on what went wrong."""
+    words = [sys.executable, os.path.abspath(__file__), "--worker"]
+    words += ["--samples", ",".join(map(str, batch)), "--image", options.image]
+    words += ["--board", options.board, "--parts", options.parts]
+    words += ["--spikes", options.spikes] if options.spikes else []
+    words += ["--accept"] if accept else []
+    log = os.path.join(options.parts, "worker.log")
+    with open(log, "w") as errors:
+        worker = subprocess.Popen(words, stderr=errors, stdout=errors)
+        try:
+            late = watch(worker, options, batch)
+        finally:
+            release(worker)
+    if late:
+        return "nothing came from the board for %g s" % options.time_limit
+    if worker.returncode:
+        lines = [line for line in read_text(log).splitlines() if line.strip()]
+        last = lines[-1] if lines else "it said nothing"
+        return "the run ended with status %d: %s" % (worker.returncode, last)
+    return None
+
+
+def watch(worker, options, batch):
+    """Wait for a process; True if it had to be given up, since no sample came in time."""
+    paths = [part_path(options.parts, sample) + ".sha256" for sample in batch]
+    seen = None
+    since = time.time()
+    while worker.poll() is None:
+        stamps = [os.stat(path).st_mtime if os.path.exists(path) else 0 for path in paths]
+        if stamps != seen:
+            seen, since = stamps, time.time()
+        if time.time() - since > options.time_limit:
+            return True
+        time.sleep(POLL_S)
+    return False
+
+
+def release(worker):
+    """End a process: first so that it can give the board back, then by force."""
+    if worker.poll() is None:
+        worker.terminate()
+        end = time.time() + 5
+        while worker.poll() is None and time.time() < end:
+            time.sleep(POLL_S)
+        if worker.poll() is None:
+            worker.kill()
+        worker.wait()
+
+
+def merge(image, options, samples, said):
+    """One result file of all parts."""
+    identity = image.identity()
+    parts = [read_part(options.parts, sample, identity) for sample in samples]
+    found = {name: image.spikes[name][: len(samples)] for name in ("counts", "digest")}
+    for layer, quantity in wanted(image):
+        names = ("step", "neuron") if quantity == "spikes" else (quantity,)
+        for name in names:
+            key = "layer%d/%s" % (layer, name)
+            held = [part[key] for part in parts]
+            if quantity == "spikes":
+                found[key] = np.concatenate([np.zeros(0, np.int32), *held])
+                sizes = [len(each) for each in held]
+                numbers = np.repeat(np.arange(len(held)), sizes).astype(np.int32)
+                found["layer%d/sample" % layer] = numbers
+            else:
+                found[key] = np.stack(held)
+    versions = sorted({str(part["version"]) for part in parts})
+    meta = {
+        "format": FORMAT,
+        "identity": identity,
+        "board": options.board,
+        "sdk": ", ".join(versions),
+        "python": "%d.%d.%d" % sys.version_info[:3],
+        "numpy": np.__version__,
+        "steps": image.steps,
+        "record": wanted(image),
+        "seconds": float(sum(float(part["seconds"]) for part in parts)),
+        "trouble": said,
+        "lacking": [str(part["lacking"]) for part in parts if str(part["lacking"])],
+    }
+    found["meta"] = np.array(json.dumps(meta))
+    with open(options.output + ".new", "wb") as file:
+        np.savez_compressed(file, **found)
+    os.replace(options.output + ".new", options.output)
+
+
+def ended(number, frame):
+    """Turn a request to end into an exception, so that the board is given back."""
+    raise RunError("ended from outside (signal %d)" % number)
+
+
+def parse(words):
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    here = os.path.dirname(os.path.abspath(__file__))
+    parser.add_argument("--image", default=here, help="folder of the image [default: this one]")
+    parser.add_argument("--board", default="N2", help="N2, or virtual for a rehearsal")
+    parser.add_argument("--spikes", help="spikes to send [default: spikes.npz of the image]")
+    parser.add_argument("--parts", help="folder of finished samples [default: beside the result]")
+    parser.add_argument("-o", "--output", default="result.npz", help="result file")
+    parser.add_argument("--limit", type=int, help="run the first so many samples")
+    parser.add_argument("--batch", type=int, default=16, help="samples of a process [16]")
+    parser.add_argument("--retries", type=int, default=3, help="tries after a failure [3]")
+    parser.add_argument(
+        "--time-limit", type=float, default=600, help="seconds that a sample may take [600]"
+    )
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--samples", help=argparse.SUPPRESS)
+    parser.add_argument("--accept", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(words)
+    options.parts = options.parts or options.output + ".parts"
+    return options
+
+
+def main(words=None):
+    """Exit status: 0, 1 for an image or board that does not do, 3 where samples are missing."""
+    options = parse(words)
+    try:
+        image = Image(options.image, options.spikes)
+        if options.worker:
+            signal.signal(signal.SIGTERM, ended)
+            work(image, options, [int(each) for each in options.samples.split(",")])
+            return 0
+        software(options.board)
+        if not os.path.isdir(options.parts):
+            os.makedirs(options.parts)
+    except (RunError, OSError) as error:
+        print("error: %s" % error, file=sys.stderr)
+        return 1
+    except Exception as error:
+        print("error: %s: %s" % (type(error).__name__, error), file=sys.stderr)
+        return 1
+    try:
+        signal.signal(signal.SIGTERM, ended)
+        samples, said = supervise(image, options)
+        merge(image, options, samples, said)
+    except RunError as error:
+        print("error: %s" % error, file=sys.stderr)
+        return STOPPED
+    print("%d samples: %s" % (len(samples), options.output))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
