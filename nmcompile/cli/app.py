@@ -14,6 +14,7 @@ from nmcompile import __version__
 from nmcompile.cli import (
     build,
     check,
+    compare,
     convert,
     diagnose,
     diff,
@@ -39,6 +40,7 @@ app.command("build")(build.build)
 app.command("convert")(convert.convert)
 app.command("diff")(diff.diff)
 app.command("run")(run.run)
+app.command("compare")(compare.compare)
 app.command("eval")(evaluate.evaluate)
 app.command("diagnose")(diagnose.diagnose)
 app.command("tune")(tune.tune)
