@@ -20,6 +20,7 @@ from nmcompile.cli import (
     diff,
     evaluate,
     inspect,
+    lava_export,
     run,
     targets,
     tune,
@@ -42,6 +43,7 @@ app.command("diff")(diff.diff)
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
 app.command("eval")(evaluate.evaluate)
+app.command("lava-export")(lava_export.lava_export)
 app.command("diagnose")(diagnose.diagnose)
 app.command("tune")(tune.tune)
 app.command("inspect")(inspect.inspect)
