@@ -15,6 +15,7 @@ from nmcompile.cli import (
     build,
     check,
     compare,
+    conformance,
     convert,
     diagnose,
     diff,
@@ -42,6 +43,7 @@ app.command("convert")(convert.convert)
 app.command("diff")(diff.diff)
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
+app.command("conformance")(conformance.conformance)
 app.command("eval")(evaluate.evaluate)
 app.command("lava-export")(lava_export.lava_export)
 app.command("diagnose")(diagnose.diagnose)
