@@ -19,6 +19,7 @@ from nmcompile.cli import (
     convert,
     diagnose,
     diff,
+    doctor,
     evaluate,
     inspect,
     lava_export,
@@ -50,6 +51,7 @@ app.command("diagnose")(diagnose.diagnose)
 app.command("tune")(tune.tune)
 app.command("inspect")(inspect.inspect)
 app.command("targets")(targets.targets)
+app.command("doctor")(doctor.doctor)
 
 
 #: The base of all usage errors. Some versions of typer use the package click and some hold a
