@@ -15,11 +15,15 @@ from nmcompile.cli import (
     board_image,
     build,
     check,
+    compare,
+    conformance,
     convert,
     diagnose,
     diff,
+    doctor,
     evaluate,
     inspect,
+    lava_export,
     run,
     targets,
     tune,
@@ -40,12 +44,16 @@ app.command("build")(build.build)
 app.command("convert")(convert.convert)
 app.command("diff")(diff.diff)
 app.command("run")(run.run)
+app.command("compare")(compare.compare)
+app.command("conformance")(conformance.conformance)
 app.command("eval")(evaluate.evaluate)
 app.command("board-image")(board_image.board_image)
+app.command("lava-export")(lava_export.lava_export)
 app.command("diagnose")(diagnose.diagnose)
 app.command("tune")(tune.tune)
 app.command("inspect")(inspect.inspect)
 app.command("targets")(targets.targets)
+app.command("doctor")(doctor.doctor)
 
 
 #: The base of all usage errors. Some versions of typer use the package click and some hold a

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json as json_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,13 +40,12 @@ def run(
     json: Json = False,
 ) -> None:
     """Run the samples of a data file on the emulator, or on a board."""
-    import numpy as np
-
     from nmcompile.backends.base import Probe
     from nmcompile.backends.board.choose import chosen_backend
+    from nmcompile.backends.result_file import save_result
     from nmcompile.chip.program import Program
     from nmcompile.errors import UsageError
-    from nmcompile.files import check_writable, write_atomically
+    from nmcompile.files import check_writable
     from nmcompile.host.data import load_data
 
     if output is not None:
@@ -71,21 +68,8 @@ def run(
         "spikes_per_sample": {name: float(each.mean()) for name, each in result.spikes.items()},
         "overflows": dict(result.overflows),
     }
-    # Arrays of their own in the file.
-    meta = {name: value for name, value in summary.items() if name not in ("answers", "scores")}
     if output is not None:
-        arrays: dict[str, Any] = {
-            "meta": np.array(json_module.dumps({**meta, "program": str(program_path)})),
-            "scores": result.scores,
-            "answers": result.answers,
-            "synaptic_events": result.synaptic_events,
-            **{f"spikes/{name}": each for name, each in result.spikes.items()},
-            **{f"probe/{name}": each for name, each in result.probes.items()},
-            **{f"scores/{name}": result.scores[:, part] for name, part in program.outputs.items()},
-        }
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        write_atomically(output, buffer.getvalue())
+        save_result(output, result, program, source=str(program_path), inputs=data.x)
     if json:
         print_json(summary)
         return

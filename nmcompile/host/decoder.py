@@ -64,6 +64,12 @@ def decode(program: Program, values: NDArray[np.int64], steps: int) -> NDArray[n
     -------
     (samples, outputs) float64, the network's outputs before a softmax
     """
+    matrix, unit = read_matrix(program, steps)
+    return (values.astype(np.float64) @ matrix) * unit + program.read_out.bias
+
+
+def read_matrix(program: Program, steps: int) -> tuple[NDArray[np.float64], float]:
+    """(read neurons, outputs) whole numbers that `decode` multiplies with, and their unit."""
     read = program.read_out
     counted = step_weights(program, steps)
     scale = np.concatenate([_scale(program, name, counted) for name in read.layers])
@@ -71,7 +77,7 @@ def decode(program: Program, values: NDArray[np.int64], steps: int) -> NDArray[n
     largest = int(counted.sum()) if read.kind == "counts" else LARGEST_VOLTAGE
     bits = EXACT_BITS - ceil(log2(largest * max(len(scale), 1)))
     unit = 2.0 ** (ceil(log2(np.abs(weights).max(initial=0) or 1.0)) - bits)
-    return (values.astype(np.float64) @ np.rint(weights / unit)) * unit + read.bias
+    return np.rint(weights / unit), unit
 
 
 def _scale(program: Program, name: str, counted: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -15,20 +15,15 @@ from typing import Any
 import numpy as np
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc.conv.process import Conv
-from lava.proc.dense.process import DelayDense, Dense
 from lava.proc.io.source import RingBuffer
 from lava.proc.lif.process import LIF
 from lava.proc.monitor.process import Monitor
-from lava.proc.sparse.process import Sparse
-from lava.utils.weightutils import SignMode
 from numpy.typing import NDArray
 from registers import wrapped
-from scipy.sparse import csr_matrix
 from synapses import HOST, Connections, split
 from traces import Trace
 
-from nmcompile.chip.arithmetic import shift
+from nmcompile.backends.lava.runner import conv_process, lif_process, matrix_process
 from nmcompile.chip.core import Core
 from nmcompile.chip.program import Program
 from nmcompile.host.encoder import encoder_currents, encoder_spikes
@@ -70,13 +65,13 @@ def lava_trace(program: Program, inputs: NDArray[np.float64]) -> Trace:
 
 def _lif(core: Core) -> LIF:
     comps = core.compartments
-    return LIF(
-        shape=(len(comps),),
-        du=int(core.profiles.decay_u[0]),
-        dv=int(core.profiles.decay_v[0]),
-        vth=int(core.thresholds.mantissa[0]),
-        bias_mant=comps.bias_mantissa.astype(np.int64),
-        bias_exp=comps.bias_exponent.astype(np.int64),
+    return lif_process(
+        len(comps),
+        int(core.profiles.decay_u[0]),
+        int(core.profiles.decay_v[0]),
+        int(core.thresholds.mantissa[0]),
+        comps.bias_mantissa,
+        comps.bias_exponent,
     )
 
 
@@ -100,7 +95,8 @@ def _connect(program: Program, neurons: list[LIF], source: RingBuffer) -> None:
         spikes = source if start == HOST else neurons[start]
         shape = neurons[end].s_out.shape[0], spikes.s_out.shape[0]
         for weights, delays in _matrices(rest.where(chosen), shape):
-            process = _process(weights, delays, *form, sparse=number % 2 == 1)
+            sparse = number % 2 == 1 and not delays.any()
+            process = matrix_process(weights, delays, *form, sparse=sparse)
             spikes.s_out.connect(process.s_in)
             process.a_out.connect(neurons[end].a_in)
 
@@ -120,23 +116,6 @@ def _matrices(
         yield weights, delays
 
 
-def _process(
-    weights: NDArray[np.int64],
-    delays: NDArray[np.int64],
-    exponent: int,
-    bits: int,
-    mode: int,
-    sparse: bool,
-) -> Any:
-    form = {"weight_exp": exponent, "num_weight_bits": bits, "sign_mode": SignMode(mode)}
-    if delays.any():
-        longest = int(delays.max())
-        return DelayDense(weights=weights, delays=delays, max_delay=longest, **form)
-    if sparse:
-        return Sparse(weights=csr_matrix(weights), **form)
-    return Dense(weights=weights, **form)
-
-
 def _whole(program: Program, one: dict[str, Any]) -> bool:
     """Whether a Conv process can do a convolution: it knows no delays."""
     core = program.cores[one["target"]]
@@ -150,13 +129,13 @@ def _whole(program: Program, one: dict[str, Any]) -> bool:
 
 def _convolve(program: Program, one: dict[str, Any], neurons: list[LIF]) -> None:
     start, end = one["source"], one["target"]
-    kernel = np.array(one["kernel"])
-    weights = shift(kernel, one["exponent"])[::-1, ::-1].transpose(3, 0, 1, 2)
-    process = Conv(
-        weight=np.ascontiguousarray(weights),
-        input_shape=program.layers[start].shape,
-        stride=tuple(one["stride"]),
-        padding=tuple(one["padding"]),
+    process = conv_process(
+        np.array(one["kernel"])[::-1, ::-1].transpose(3, 0, 1, 2),
+        one["exponent"],
+        8,
+        program.layers[start].shape,
+        one["stride"],
+        one["padding"],
     )
     last = program.manifest["channels_last"]
     _grid(neurons[start].s_out, program.layers[start].shape, last[start]).connect(process.s_in)

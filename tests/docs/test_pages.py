@@ -35,9 +35,9 @@ def fenced(page: str, language: str) -> list[str]:
 
 def test_the_command_page_has_every_command_and_the_defaults(hooks: ModuleType) -> None:
     page = hooks.commands()
-    assert re.findall(r"^## (\w+)$", page, re.M) == [
-        "check", "build", "convert", "diff", "run", "eval", "diagnose", "tune", "inspect",
-        "targets",
+    assert re.findall(r"^## ([\w-]+)$", page, re.M) == [
+        "check", "build", "convert", "diff", "run", "compare", "conformance", "eval",
+        "lava-export", "diagnose", "tune", "inspect", "targets", "doctor",
     ]  # fmt: skip
     assert "    python -m nmcompile build [OPTIONS] MODEL\n" in page
     assert re.search(r"\| `--steps` \| .* \| `32` \|", page)

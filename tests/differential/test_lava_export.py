@@ -1,0 +1,84 @@
+"""Exported networks give the emulator's very spikes, currents and voltages in Lava's CPU models."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from references import REFERENCES
+
+from nmcompile import build
+from nmcompile.backends.base import QUANTITIES, Probe
+from nmcompile.backends.emulator import Emulator
+from nmcompile.backends.lava import Lava
+from nmcompile.chip.program import Program
+from nmcompile.host.data import load_data
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "tests" / "frontends"
+#: Network -> file with its samples, and how it is built.
+NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
+    "examples/mnist/mnist.keras": (
+        "examples/mnist/test_1000.npz", {"calibrate": ROOT / "examples/mnist/calibrate_500.npz"},
+    ),
+    "tests/frontends/models/dense.keras": ("tests/frontends/models/dense.npz", {}),
+    "tests/frontends/models/residual_plain.keras": (
+        "tests/frontends/models/residual_plain.npz", {},
+    ),
+    "tests/frontends/nir_models/norse_dense.nir": (
+        "tests/frontends/nir_models/norse_dense.npz", {"dialect": "norse", "steps": 40},
+    ),
+    **{
+        f"tests/frontends/lava_models/{name}.net": (
+            f"tests/frontends/lava_models/{name}.npz", {"steps": 40},
+        )
+        for name in ("slayer_recurrent", "slayer_cuba", "hand_conv", "hand_delays")
+    },
+}  # fmt: skip
+
+pytestmark = [
+    pytest.mark.reference,
+    pytest.mark.skipif(not REFERENCES["lava"].installed, reason="needs Lava and NumPy 1"),
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_exported_network_runs_as_on_the_emulator(network: str) -> None:
+    data, options = NETWORKS[network]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        x = load_data(ROOT / data).x
+        options.setdefault("calibrate", None if network.endswith(".net") else x)
+        program = build(ROOT / network, **options)  # type: ignore[arg-type]
+    same(program, x[:2])
+
+
+@pytest.mark.parametrize(
+    "options", [{"readout": "chip"}, {"neuron": {"synapse": 0.004, "tau_rc": 0.02}}]
+)
+def test_options_of_a_build_run_as_on_the_emulator(options: dict[str, object]) -> None:
+    from tests.chip.programs import compiled, samples
+    from tests.networks import small_cnn
+
+    program = compiled(small_cnn(), steps=16, **options)
+    same(program, samples(program, 2))
+
+
+def same(program: Program, x: np.ndarray) -> None:
+    """Check that both give the same in every step, and something at all."""
+    probes = [Probe(layer.name, quantity) for layer in program.layers for quantity in QUANTITIES]
+    probes.append(Probe(program.encoder.name, "spikes"))
+    theirs = Lava(sys.executable, time_limit_s=300).load(program).run(x, probes=probes)
+    ours = Emulator(1).load(program).run(x, probes=probes)
+    for probe in probes:
+        assert np.array_equal(ours.probes[probe], theirs.probes[probe]), probe
+    for name, counts in ours.spikes.items():
+        assert np.array_equal(counts, theirs.spikes[name])
+        silent = program.read_out.kind == "voltage" and name in program.read_out.layers
+        assert silent or counts.any(), name
+    assert np.array_equal(ours.scores, theirs.scores)
+    assert np.array_equal(ours.synaptic_events, theirs.synaptic_events)
+    assert theirs.backend == "lava, CPU"

@@ -1,0 +1,1 @@
+"""Makes the conformance set: small Programs, one for each feature of the chip."""
