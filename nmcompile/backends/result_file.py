@@ -159,6 +159,11 @@ def load_result(path: str | Path) -> ResultFile:
             text = str(held["meta"]) if "meta" in names else None
     except Exception as error:
         raise DataError(f"{path}: not a readable .npz file ({error})") from None
+    if "counts" in names and text is not None:
+        raise DataError(
+            f"{path}: a board's runner wrote it; first make a result file of it, with run NET.nmc "
+            f"--input DATA.npz --backend board:{path.name} -o FILE.npz"
+        )
     if text is None:
         raise DataError(f"{path}: holds no meta, so it is no result file; make one with run -o")
     try:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nmcompile.cli.options import Json
+from nmcompile.cli.options import BackendName, BoardPython, Json
 from nmcompile.cli.output import print_json, print_note, print_table, progress
 
 
@@ -18,6 +18,8 @@ def conformance(
         Path | None,
         typer.Option("-o", "--output", help="Report, .txt, to attach to a bug; a .json beside it."),
     ] = None,
+    backend: BackendName = "emulator",
+    board_python: BoardPython = None,
     json: Json = False,
 ) -> int:
     """Run the conformance set on a backend and say which features of the chip differ, and where.
@@ -25,7 +27,7 @@ def conformance(
     The exit status is 0 where every case is equal, 1 where one differs or cannot run.
     """
     from nmcompile.analysis.conformance import run_conformance
-    from nmcompile.backends.emulator import Emulator
+    from nmcompile.backends.choose import chosen_backend
     from nmcompile.errors import UsageError
     from nmcompile.files import check_writable, write_atomically
 
@@ -34,8 +36,9 @@ def conformance(
             raise UsageError(f"-o {output}: name the text, such as report.txt; JSON goes beside it")
         check_writable(output)
         check_writable(output.with_suffix(".json"))
+    chosen = chosen_backend(backend, python=board_python)
     with progress("cases", quiet=json) as show:
-        found = run_conformance(Emulator(), only or (), show)
+        found = run_conformance(chosen, only or (), show)
     if output is not None:
         write_atomically(output, str(found).encode())
         details = json_module.dumps(found.as_json(), indent=1, default=str)

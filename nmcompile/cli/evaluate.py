@@ -48,7 +48,7 @@ def evaluate(
     """Judge a Program on labelled data, beside the float network that it was built from."""
     from nmcompile.analysis.evaluation import output_size
     from nmcompile.api import evaluate as judge
-    from nmcompile.backends.board.choose import chosen_backend
+    from nmcompile.backends.choose import chosen_backend
     from nmcompile.chip.program import Program
     from nmcompile.errors import UsageError
     from nmcompile.files import check_writable

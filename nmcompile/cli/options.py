@@ -41,12 +41,15 @@ BackendName = Annotated[
         "--backend",
         metavar="NAME",
         help="emulator; board for the board that NxSDK finds; board:virtual for a rehearsal; "
-        "board:RESULT.npz for what a board's runner wrote elsewhere.",
+        "board:RESULT.npz for what a board's runner wrote elsewhere; lava for Lava's models, "
+        "lava:hardware for a Loihi 2.",
     ),
 ]
 BoardPython = Annotated[
     str | None,
-    typer.Option(metavar="PATH", help="Python that has the board's software [default: this one]."),
+    typer.Option(
+        metavar="PATH", help="Python that has the board's software, or Lava [default: this one]."
+    ),
 ]
 BoardWork = Annotated[
     Path | None,

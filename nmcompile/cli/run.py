@@ -41,7 +41,7 @@ def run(
 ) -> None:
     """Run the samples of a data file on the emulator, or on a board."""
     from nmcompile.backends.base import Probe
-    from nmcompile.backends.board.choose import chosen_backend
+    from nmcompile.backends.choose import chosen_backend
     from nmcompile.backends.result_file import save_result
     from nmcompile.chip.program import Program
     from nmcompile.errors import UsageError

@@ -13,7 +13,7 @@ import pytest
 from nmcompile.analysis.evaluation import evaluate_program
 from nmcompile.backends.base import Probe
 from nmcompile.backends.board.backend import BoardBackend, BoardWarning, RecordedBackend
-from nmcompile.backends.board.choose import chosen_backend
+from nmcompile.backends.choose import chosen_backend
 from nmcompile.backends.emulator import Emulator
 from nmcompile.chip.program import Program
 from nmcompile.errors import BoardError, UsageError
