@@ -36,8 +36,8 @@ def fenced(page: str, language: str) -> list[str]:
 def test_the_command_page_has_every_command_and_the_defaults(hooks: ModuleType) -> None:
     page = hooks.commands()
     assert re.findall(r"^## ([\w-]+)$", page, re.M) == [
-        "check", "build", "convert", "diff", "run", "eval", "board-image", "diagnose", "tune", "inspect",
-        "targets",
+        "check", "build", "convert", "diff", "run", "eval", "board-image", "diagnose", "tune",
+        "inspect", "targets",
     ]  # fmt: skip
     assert "    python -m nmcompile build [OPTIONS] MODEL\n" in page
     assert re.search(r"\| `--steps` \| .* \| `32` \|", page)
