@@ -37,7 +37,7 @@ def test_the_command_page_has_every_command_and_the_defaults(hooks: ModuleType) 
     page = hooks.commands()
     assert re.findall(r"^## ([\w-]+)$", page, re.M) == [
         "check", "build", "convert", "diff", "run", "compare", "conformance", "eval",
-        "lava-export", "diagnose", "tune", "inspect", "targets", "doctor",
+        "board-image", "lava-export", "diagnose", "tune", "inspect", "targets", "doctor",
     ]  # fmt: skip
     assert "    python -m nmcompile build [OPTIONS] MODEL\n" in page
     assert re.search(r"\| `--steps` \| .* \| `32` \|", page)

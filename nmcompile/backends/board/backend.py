@@ -45,6 +45,8 @@ class BoardBackend:
     work : folder that keeps the image and finished samples, so that a run goes on after a stop;
         a temporary one where None
     batch : samples of one process on the board
+    reset : "board" for a fresh board for each sample, "snip" for a batch in one run, with a SNIP
+        that puts the chips back between samples
     retries : tries after a failure
     time_limit : seconds that a sample may take
     """
@@ -53,6 +55,7 @@ class BoardBackend:
     python: str | None = None
     work: Path | None = None
     batch: int = 16
+    reset: str = "board"
     retries: int = 3
     time_limit: float = 600.0
 
@@ -139,6 +142,7 @@ class BoardSession:
         backend = self.backend
         words = [backend.interpreter, str(self.folder / "runner.py"), "--board", backend.name]
         words += ["--spikes", str(spikes), "-o", str(output), "--batch", str(backend.batch)]
+        words += ["--reset", backend.reset]
         words += ["--retries", str(backend.retries), "--time-limit", str(backend.time_limit)]
         environment = dict(os.environ)
         if backend.name == VIRTUAL:

@@ -33,6 +33,7 @@ class Engine:
         """Carry out a command.
 
         ``load``: a register image and `places`, (places, 4), that spikes may be sent to.
+        ``restart``: all state as after power-on.
         ``run``: `steps`, with `sent`, (spikes, 5) step, chip, core, axon and atom, and `probed`,
         (compartments, 3) chip, core and compartment, for `quantities`; gives (steps, compartments)
         of each.
@@ -44,6 +45,7 @@ class Engine:
         """
         commands: dict[str, Callable[[Mapping[str, NDArray[Any]]], Arrays]] = {
             "load": self._load,
+            "restart": self._restart,
             "run": self._run,
         }
         if command not in commands:
@@ -59,6 +61,10 @@ class Engine:
             {name: values for name, values in arrays.items() if name != "places"}
         )
         self._replay = Replay(image, arrays["places"])
+        return {}
+
+    def _restart(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+        self._loaded().restart()
         return {}
 
     def _run(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:

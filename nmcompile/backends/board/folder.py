@@ -28,7 +28,14 @@ FORMAT = 1
 #: Number that NxSDK's class of boards is given (nengo-loihi hardware/nxsdk_objects.py).
 BOARD_ID = 1
 #: Files that are the same in every image.
-PORTABLE_FILES = ("runner.py", "virtual_board.py", "registers.json")
+PORTABLE_FILES = (
+    "runner.py",
+    "reset_snip.c",
+    "registers.json",
+    "virtual_board.py",
+    "virtual_snip.py",
+    "stub/nxsdk.h",
+)
 
 
 def write_folder(
@@ -67,6 +74,7 @@ def write_folder(
         }
         np.savez_compressed(folder / "host.npz", **places)  # type: ignore[arg-type]
         for name in PORTABLE_FILES:
+            (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(PORTABLE / name, folder / name)
         if inputs is not None:
             write_spikes(program, folder / "spikes.npz", inputs, steps, probes)
@@ -80,9 +88,9 @@ def write_folder(
             "places": [[core.chip, core.position] for core in program.cores],
             "layers": [layer.name for layer in program.layers],
             "sha256": {
-                path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-                for path in sorted(folder.iterdir())
-                if path.name in {"registers.npz", "host.npz", "spikes.npz", *PORTABLE_FILES}
+                name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+                for name in ("registers.npz", "host.npz", "spikes.npz", *PORTABLE_FILES)
+                if (folder / name).exists()
             },
         }
         (folder / "image.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -34,7 +34,7 @@ KINDS = {
 }
 SAMPLES = 4
 #: Those of the quick suite; `slow` has all.
-QUICK = ("hang", "fewer", "kill")
+QUICK = ("hang", "kill")
 TIME_LIMIT = "12"
 
 
@@ -130,6 +130,7 @@ def test_a_damaged_sample_is_run_again(tmp_path: Path) -> None:
     assert (tmp_path / "state" / "runs").stat().st_size == SAMPLES + 1
 
 
+@pytest.mark.slow
 def test_samples_of_another_image_are_not_taken(tmp_path: Path) -> None:
     program, x = network()
     written(program, x, tmp_path / "image")
@@ -157,6 +158,7 @@ def test_a_runner_that_is_stopped_gives_the_board_back_and_goes_on_later(tmp_pat
     assert_whole(tmp_path, program, x)
 
 
+@pytest.mark.slow
 def test_a_board_that_always_loses_spikes_is_told_on_but_its_result_kept(tmp_path: Path) -> None:
     program, x = network()
     image = written(program, x, tmp_path / "image")

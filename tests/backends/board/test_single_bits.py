@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ FILE_FAULTS, FIELD_FAULTS, SLOW = 60, 60, 1000
 
 def flip_file(folder: Path, rng: np.random.Generator) -> None:
     """One bit of one file that has a checksum."""
-    names = sorted(path.name for path in folder.iterdir() if path.name != "image.json")
+    names = sorted(json.loads((folder / "image.json").read_text())["sha256"])
     path = folder / names[rng.integers(len(names))]
     data = bytearray(path.read_bytes())
     data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
@@ -34,7 +35,7 @@ def flip_file(folder: Path, rng: np.random.Generator) -> None:
 def test_every_flipped_bit_of_a_file_is_found_by_its_checksum(faults: int, tmp_path: Path) -> None:
     program, x = case(4)
     written(program, x, tmp_path)
-    whole = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    whole = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     rng = np.random.default_rng(1)
     for _ in range(faults):
         flip_file(tmp_path, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ from nmcompile.backends.emulator import Emulator
 from nmcompile.backends.emulator.session import InputWarning, OverflowWarning
 from nmcompile.chip.program import Program
 
+#: The virtual board as the runner knows software.
+VIRTUAL = SimpleNamespace(
+    board=virtual_board.N2Board,
+    generator=virtual_board.BasicSpikeGenerator,
+    phase=virtual_board.Phase,
+    version="virtual",
+)
 QUANTITIES = ("spikes", "u", "v")
 
 
@@ -43,15 +51,16 @@ def written(program: Program, x: NDArray[Any], folder: Path) -> Any:
     return runner.Image(str(folder))
 
 
-def through_board(program: Program, x: NDArray[Any], folder: Path) -> Result:
-    """What comes back from the virtual board."""
+def through_board(
+    program: Program, x: NDArray[Any], folder: Path, together: bool = False
+) -> Result:
+    """What comes back from the virtual board, sample by sample or from all in one run."""
     image = written(program, x, folder / "image")
     parts = folder / "parts"
     parts.mkdir()
-    for sample in range(len(x)):
-        found = runner.run_sample(
-            image, virtual_board.N2Board, virtual_board.BasicSpikeGenerator, sample
-        )
+    groups = [list(range(len(x)))] if together else [[sample] for sample in range(len(x))]
+    found_of = [each for group in groups for each in runner.run_samples(image, VIRTUAL, group)]
+    for sample, found in enumerate(found_of):
         assert runner.lacking(image, found, sample) is None
         found.update(identity=image.identity(), version="virtual", seconds=0.0, lacking="")
         runner.write_part(str(parts), sample, found)

@@ -17,9 +17,11 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -52,6 +54,19 @@ PROBED = {"spikes": "spike", "u": "u", "v": "v"}
 #: Largest size of a current or voltage: 23 bits and sign.
 LARGEST = 1 << 23
 STOPPED = 3
+#: Steps between samples of one run, in all of which the chips are reset.
+PAUSE = 2
+#: What the SNIP that resets a chip must know.
+HEADER = """#include "nxsdk.h"
+#define N_CORES %(cores)d
+#define CORE_IDS {%(ids)s}
+#define STEPS %(steps)d
+#define PERIOD %(period)d
+#define N_VOLTAGES %(voltages)d
+#define FIRST_VOLTAGES {%(rows)s}
+int nmcompile_due(runState *state);
+void nmcompile_reset(runState *state);
+"""
 POLL_S = 0.02
 
 
@@ -141,30 +156,42 @@ def sha256(path):
     return state.hexdigest()
 
 
-def software(board):
-    """(class of boards, class of spike generators, version) of NxSDK or of the virtual board."""
-    if board == "virtual":
-        here = os.path.dirname(os.path.abspath(__file__))
-        if here not in sys.path:
-            sys.path.insert(0, here)
-        import virtual_board
+class Software:
+    """What a board is run by: NxSDK, or the virtual board.
 
-        return virtual_board.N2Board, virtual_board.BasicSpikeGenerator, "virtual"
-    try:
-        import nxsdk
-    except ImportError:
-        raise RunError(
-            "this Python has no nxsdk; members of Intel's Neuromorphic Research Community (INRC) "
-            "get it from Intel: install it here (%s), and check with: python -c 'import nxsdk'"
-            % sys.executable
-        ) from None
-    from nxsdk.graph.nxinputgen.nxinputgen import BasicSpikeGenerator
+    Attributes: `board`, `generator` and `phase` are the classes of boards and of spike generators,
+    and when SNIPs run; `version` says which software it is.
+    """
 
-    try:
-        from nxsdk.arch.n2a.n2board import N2Board
-    except ImportError:
-        from nxsdk.graph.nxboard import N2Board
-    return N2Board, BasicSpikeGenerator, getattr(nxsdk, "__version__", "unknown")
+    def __init__(self, name):
+        if name == "virtual":
+            here = os.path.dirname(os.path.abspath(__file__))
+            if here not in sys.path:
+                sys.path.insert(0, here)
+            import virtual_board
+
+            self.board = virtual_board.N2Board
+            self.generator = virtual_board.BasicSpikeGenerator
+            self.phase = virtual_board.Phase
+            self.version = "virtual"
+            return
+        try:
+            import nxsdk
+        except ImportError:
+            raise RunError(
+                "this Python has no nxsdk; members of Intel's Neuromorphic Research Community "
+                "(INRC) get it from Intel: install it here (%s), and check with: "
+                "python -c 'import nxsdk'" % sys.executable
+            ) from None
+        from nxsdk.graph.nxinputgen.nxinputgen import BasicSpikeGenerator
+        from nxsdk.graph.processes.phase_enums import Phase
+
+        try:
+            from nxsdk.arch.n2a.n2board import N2Board
+        except ImportError:
+            from nxsdk.graph.nxboard import N2Board
+        self.board, self.generator, self.phase = N2Board, BasicSpikeGenerator, Phase
+        self.version = getattr(nxsdk, "__version__", "unknown")
 
 
 def open_board(image, kind):
@@ -209,16 +236,18 @@ def write_registers(image, board):
                 entry.configure(**fields)
 
 
-def give_spikes(image, board, generator, sample):
-    """Hand the spikes of a sample to the generator."""
+def give_spikes(image, board, generator, sample, offset):
+    """Hand the spikes of a sample, which begins so many steps late, to the generator."""
     spikes = image.spikes
     mine = slice(*np.searchsorted(spikes["sample"], [sample, sample + 1]).tolist())
     kinds = axon_kinds(image)
     names = ("step", "chip", "core", "axon", "atom")
     for step, chip, core, axon, atom in zip(*(spikes[name][mine].tolist() for name in names)):
+        if step >= image.steps:
+            continue  # It would act when the sample is over.
         kind = kinds[chip, core, axon]
         place = {
-            "time": step,
+            "time": offset + step,
             "chipId": board.n2Chips[chip].id,
             "coreId": board.n2Chips[chip].n2CoresAsList[core].id,
             "axonId": axon,
@@ -265,17 +294,19 @@ def wanted(image):
     return [(int(layer), str(quantity)) for layer, quantity in record]
 
 
-def collect(image, probes):
-    """Arrays of a part: events of spikes, whole series of currents and voltages."""
+def collect(image, probes, offset, steps):
+    """Arrays of a part: events of spikes, whole series of currents and voltages.
+
+    The sample begins `offset` steps late in a run of `steps`.
+    """
     found = {}
     for (layer, quantity), made in probes.items():
         series = [probe.timeSeries.data for probe in made]
         lengths = sorted({len(each) for each in series})
-        if lengths not in ([], [image.steps]):
-            raise RunError(
-                "a probe of %s gave %d of %d steps" % (quantity, lengths[0], image.steps)
-            )
-        values = np.array(series, np.int64).reshape(len(made), image.steps).T
+        if lengths not in ([], [steps]):
+            raise RunError("a probe of %s gave %d of %d steps" % (quantity, lengths[0], steps))
+        part = [each[offset : offset + image.steps] for each in series]
+        values = np.array(part, np.int64).reshape(len(made), image.steps).T
         if quantity == "spikes":
             if values.size and (values.min() < 0 or values.max() > 1):
                 raise RunError("a spike probe gave %d, no number of spikes" % values.max())
@@ -289,19 +320,93 @@ def collect(image, probes):
     return found
 
 
-def run_sample(image, kind, generator_kind, sample):
-    """Arrays of one sample, on a board that is opened for it and given back in any case."""
-    board = open_board(image, kind)
+def run_samples(image, software, samples, limit=None):
+    """Arrays of each sample, on a board that is opened for them and given back in any case.
+
+    Where there are several, they run one after the other, with a pause between them in which a
+    SNIP puts the chips back to how a sample begins.
+    """
+    check_rate(image, samples, limit)
+    period = image.steps + (PAUSE if len(samples) > 1 else 0)
+    board = open_board(image, software.board)
     try:
         write_registers(image, board)
-        generator = generator_kind(board)
-        give_spikes(image, board, generator, sample)
+        generator = software.generator(board)
+        for number, sample in enumerate(samples):
+            give_spikes(image, board, generator, sample, number * period)
         probes = make_probes(image, board)
-        board.start()
-        board.run(image.steps)
-        return collect(image, probes)
+        folder = tempfile.mkdtemp(prefix="nmcompile-snips-")
+        try:
+            if len(samples) > 1:
+                make_snips(image, board, software.phase, period, folder)
+            board.start()
+            board.run(period * len(samples))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return [
+            collect(image, probes, number * period, period * len(samples))
+            for number in range(len(samples))
+        ]
     finally:
         board.disconnect()
+
+
+def check_rate(image, samples, limit):
+    """Refuse samples that send a chip more spikes in a step than its management core takes."""
+    if limit is None:
+        return
+    spikes = image.spikes
+    mine = np.isin(spikes["sample"], samples)
+    rows = np.stack([spikes[name][mine] for name in ("sample", "step", "chip")], axis=1)
+    if not len(rows):
+        return
+    places, counts = np.unique(rows, axis=0, return_counts=True)
+    if counts.max() > limit:
+        sample, step, chip = places[counts.argmax()].tolist()
+        raise RunError(
+            "sample %d sends chip %d %d spikes in step %d, and --spikes-per-step is %d; build the "
+            "network with lower input rates, or allow more"
+            % (sample, chip, counts.max(), step, limit)
+        )
+
+
+def make_snips(image, board, phase, period, folder):
+    """A SNIP for each chip that resets it behind every sample."""
+    first = {}
+    for register, columns in image.tables():
+        if register == "cxState":
+            names = ("chip", "core", "index", "v")
+            for chip, core, index, voltage in zip(*(columns[name].tolist() for name in names)):
+                place = board.n2Chips[chip].n2CoresAsList[core].id
+                first.setdefault(chip, []).append((place, index, voltage))
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "reset_snip.c")
+    for number, chip in enumerate(board.n2Chips):
+        mine = os.path.join(folder, "chip%d" % number)
+        os.makedirs(mine)
+        copied = os.path.join(mine, "nmcompile_reset.c")
+        shutil.copyfile(source, copied)
+        voltages = first.get(number, [])
+        with open(os.path.join(mine, "nmcompile_reset.h"), "w") as file:
+            file.write(
+                HEADER
+                % {
+                    "cores": len(chip.n2CoresAsList),
+                    "ids": ", ".join(str(core.id) for core in chip.n2CoresAsList),
+                    "steps": image.steps,
+                    "period": period,
+                    "voltages": len(voltages),
+                    "rows": ", ".join("{%d, %d, %d}" % row for row in [*voltages, (0, 0, 0)]),
+                }
+            )
+        board.createSnip(
+            name="nmcompile_reset_%d" % number,
+            cFilePath=copied,
+            includeDir=mine,
+            funcName="nmcompile_reset",
+            guardName="nmcompile_due",
+            phase=phase.EMBEDDED_MGMT,
+            chipId=chip.id,
+        )
 
 
 def part_path(parts, sample):
@@ -343,20 +448,25 @@ def write_part(parts, sample, found):
 
 
 def work(image, options, samples):
-    """Run samples in this process."""
-    kind, generator_kind, version = software(options.board)
+    """Run samples in this process, each on a fresh board or all in one run."""
+    software = Software(options.board)
     identity = image.identity()
-    for sample in samples:
+    together = [samples] if options.reset == "snip" else [[sample] for sample in samples]
+    for group in together:
         begin = time.time()
-        found = run_sample(image, kind, generator_kind, sample)
-        fewer = lacking(image, found, sample)
-        if fewer and not options.accept:
-            raise RunError(fewer)
-        found["identity"] = np.array(identity)
-        found["version"] = np.array(version)
-        found["seconds"] = np.array(time.time() - begin)
-        found["lacking"] = np.array(fewer or "")
-        write_part(options.parts, sample, found)
+        parts = run_samples(image, software, group, options.spikes_per_step)
+        seconds = (time.time() - begin) / len(group)
+        said = [lacking(image, found, sample) for found, sample in zip(parts, group)]
+        for found, sample, other in zip(parts, group, said):
+            if other and not options.accept:
+                continue
+            found["identity"] = np.array(identity)
+            found["version"] = np.array(software.version)
+            found["seconds"] = np.array(seconds)
+            found["lacking"] = np.array(other or "")
+            write_part(options.parts, sample, found)
+        if any(said) and not options.accept:
+            raise RunError(next(other for other in said if other))
 
 
 def lacking(image, found, sample):
@@ -411,7 +521,9 @@ def one_batch(options, batch, accept):
     """Run a batch in another process; None, or a sentence on what went wrong."""
     words = [sys.executable, os.path.abspath(__file__), "--worker"]
     words += ["--samples", ",".join(map(str, batch)), "--image", options.image]
-    words += ["--board", options.board, "--parts", options.parts]
+    words += ["--board", options.board, "--parts", options.parts, "--reset", options.reset]
+    if options.spikes_per_step is not None:
+        words += ["--spikes-per-step", str(options.spikes_per_step)]
     words += ["--spikes", options.spikes] if options.spikes else []
     words += ["--accept"] if accept else []
     log = os.path.join(options.parts, "worker.log")
@@ -432,6 +544,7 @@ def one_batch(options, batch, accept):
 
 def watch(worker, options, batch):
     """Wait for a process; True if it had to be given up, since no sample came in time."""
+    limit = options.time_limit * (len(batch) if options.reset == "snip" else 1)
     paths = [part_path(options.parts, sample) + ".sha256" for sample in batch]
     seen = None
     since = time.time()
@@ -439,7 +552,7 @@ def watch(worker, options, batch):
         stamps = [os.stat(path).st_mtime if os.path.exists(path) else 0 for path in paths]
         if stamps != seen:
             seen, since = stamps, time.time()
-        if time.time() - since > options.time_limit:
+        if time.time() - since > limit:
             return True
         time.sleep(POLL_S)
     return False
@@ -504,10 +617,21 @@ def parse(words):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     here = os.path.dirname(os.path.abspath(__file__))
     parser.add_argument("--image", default=here, help="folder of the image [default: this one]")
-    parser.add_argument("--board", default="N2", help="N2, or virtual for a rehearsal")
+    parser.add_argument(
+        "--board", default="N2", choices=("N2", "virtual"), help="N2, or virtual for a rehearsal"
+    )
     parser.add_argument("--spikes", help="spikes to send [default: spikes.npz of the image]")
     parser.add_argument("--parts", help="folder of finished samples [default: beside the result]")
     parser.add_argument("-o", "--output", default="result.npz", help="result file")
+    parser.add_argument(
+        "--reset",
+        default="board",
+        choices=("board", "snip"),
+        help="between samples: the board anew, or a SNIP, for a batch in one run [board]",
+    )
+    parser.add_argument(
+        "--spikes-per-step", type=int, help="most spikes of the host to a chip in a step"
+    )
     parser.add_argument("--limit", type=int, help="run the first so many samples")
     parser.add_argument("--batch", type=int, default=16, help="samples of a process [16]")
     parser.add_argument("--retries", type=int, default=3, help="tries after a failure [3]")
@@ -531,7 +655,7 @@ def main(words=None):
             signal.signal(signal.SIGTERM, ended)
             work(image, options, [int(each) for each in options.samples.split(",")])
             return 0
-        software(options.board)
+        Software(options.board)
         if not os.path.isdir(options.parts):
             os.makedirs(options.parts)
     except (RunError, OSError) as error:

@@ -22,6 +22,12 @@ import time
 
 import numpy as np
 
+try:
+    from nmcompile.backends.board.portable.virtual_snip import Snip
+except Exception:
+    # In the folder of an image, and where nmcompile does not run.
+    from virtual_snip import Snip
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 FAULTS = ("hang", "lost", "taken", "exception", "short", "fewer", "kill", "corrupt")
 #: Numbers by which cores and chips are called; not their places, so that the two show if mixed up.
@@ -250,6 +256,12 @@ class Monitor:
         return made
 
 
+class Phase:
+    """When SNIPs run; as NxSDK's enumeration."""
+
+    EMBEDDED_MGMT = "mgmt"
+
+
 class Executor:
     """Whether the board runs."""
 
@@ -272,6 +284,7 @@ class N2Board:
         self.monitor = Monitor(self)
         self.executor = Executor()
         self.generators = []
+        self.snips = []
         self.time = 0
         self.engine = None
         self.state = os.environ.get("NMCOMPILE_VIRTUAL_STATE")
@@ -309,8 +322,38 @@ class N2Board:
             self.engine = make_engine()
             places = np.unique(self._sent(None)[:, 1:], axis=0)
             self.engine.call("load", dict(self.arrays(), places=places))
-        self._run_probes(steps, sent, kind)
+        for start, stop, due in self._parts(steps):
+            mine = sent[(sent[:, 0] >= start) & (sent[:, 0] < stop)] - [start, 0, 0, 0, 0]
+            self._run_probes(stop - start, mine, kind)
+            if due:
+                self.engine.call("restart", {})
         self.time += steps
+
+    def createSnip(self, phase, name, cFilePath, includeDir, funcName, guardName, chipId):
+        """A SNIP in C that runs at the end of steps."""
+        self.check_writable("a SNIP")
+        if phase != Phase.EMBEDDED_MGMT:
+            raise VirtualBoardError("SNIP %s: its phase %s is not known" % (name, phase))
+        snip = Snip(self.chip_of(chipId), cFilePath, includeDir, funcName, guardName)
+        self.snips.append(snip)
+        return snip
+
+    def _parts(self, steps):
+        """(start, stop, whether the chips are reset then), in steps of this run."""
+        found = []
+        start = 0
+        for stop in range(1, steps + 1):
+            at = self.time + stop
+            due = [snip for snip in self.snips if snip.due(at)]
+            if due:
+                if {snip.chip for snip in due} != set(self.n2Chips):
+                    raise VirtualBoardError("SNIPs reset some chips in step %d, not all" % at)
+                for snip in due:
+                    snip.run(at)
+            if due or stop == steps:
+                found.append((start, stop, bool(due)))
+                start = stop
+        return found
 
     def finishRun(self):
         """Wait for a run that was started asynchronously; here all are over."""
