@@ -124,7 +124,8 @@ class ResultFile:
             It is damaged, or of another shape or type than it should be.
         """
         try:
-            with np.load(self.path, allow_pickle=False) as held:
+            # NumPy leaves a damaged file open that it opened by itself.
+            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as held:
                 array = np.asarray(held[name])
         except Exception as error:
             # What numpy and zlib raise on damaged files is no closed list.
@@ -154,7 +155,7 @@ def load_result(path: str | Path) -> ResultFile:
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as held:
             names = tuple(held.files)
             text = str(held["meta"]) if "meta" in names else None
     except Exception as error:

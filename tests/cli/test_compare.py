@@ -217,6 +217,25 @@ def test_files_that_cannot_be_compared_have_a_status_of_their_own(
     command("compare", recorded, recorded, "--program", files.data).refused(status=(2,))
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_mutated_files_are_refused_in_a_sentence_or_equal(
+    recorded: Path, tmp_path: Path, command: Command, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    content = bytearray(recorded.read_bytes())
+    for place in rng.integers(0, len(content), rng.integers(1, 5)).tolist():
+        if seed % 2:
+            content[place] ^= 1 << int(rng.integers(8))
+        else:
+            del content[place : place + int(rng.integers(1, 300))]
+    (tmp_path / "mutated.npz").write_bytes(bytes(content))
+    outcome = command("compare", recorded, tmp_path / "mutated.npz")
+    if outcome.status:
+        outcome.refused("mutated.npz", status=(2,))
+    # Nothing that is compared can have changed: zip files hold a checksum of each array.
+    assert outcome.status in (0, 2)
+
+
 def test_nothing_in_common_is_refused(
     recorded: Path, edited: Callable[[Edit], Path], command: Command
 ) -> None:

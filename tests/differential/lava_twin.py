@@ -66,7 +66,7 @@ def lava_trace(program: Program, inputs: NDArray[np.float64]) -> Trace:
 def _lif(core: Core) -> LIF:
     comps = core.compartments
     return lif_process(
-        len(comps),
+        (len(comps),),
         int(core.profiles.decay_u[0]),
         int(core.profiles.decay_v[0]),
         int(core.thresholds.mantissa[0]),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from references import REFERENCES
 from nmcompile import build
 from nmcompile.backends.base import QUANTITIES, Probe
 from nmcompile.backends.emulator import Emulator
-from nmcompile.backends.lava import Lava
+from nmcompile.backends.lava import Lava, runner, write_folder
 from nmcompile.chip.program import Program
 from nmcompile.host.data import load_data
 
@@ -82,3 +84,40 @@ def same(program: Program, x: np.ndarray) -> None:
     assert np.array_equal(ours.scores, theirs.scores)
     assert np.array_equal(ours.synaptic_events, theirs.synaptic_events)
     assert theirs.backend == "lava, CPU"
+
+
+@pytest.mark.filterwarnings("ignore")  # Lava's own affair.
+@pytest.mark.parametrize("name", ["hand_conv", "slayer_recurrent"])
+def test_the_way_of_the_hardware_is_right_up_to_its_adapters(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lava_adapters
+    from lava.magma.core import run_configs
+
+    package = ModuleType("lava.proc.embedded_io")
+    package.spike = lava_adapters  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lava.proc.embedded_io", package)
+    monkeypatch.setitem(sys.modules, "lava.proc.embedded_io.spike", lava_adapters)
+    on_cpu = partial(run_configs.Loihi2SimCfg, select_tag="fixed_pt")
+    monkeypatch.setattr(run_configs, "Loihi2HwCfg", on_cpu)
+    conv = runner.conv_process
+
+    def with_exponents(*given: object, hardware: bool, **options: object) -> object:
+        # The CPU's Conv leaves exponents out, so that a network of hardware needs them in.
+        assert hardware
+        return conv(*given, hardware=False, **options)
+
+    monkeypatch.setattr(runner, "conv_process", with_exponents)
+    program = build(MODELS / "lava_models" / f"{name}.net", steps=40)
+    x = load_data(MODELS / "lava_models" / f"{name}.npz").x[:1]
+    write_folder(program, tmp_path, x)
+    network = runner.Network(tmp_path)
+    spikes, _ = runner.load_spikes(tmp_path / "input.npz", network)
+    probes = [(layer.name, "spikes") for layer in program.layers]
+    found = runner.run_all(network, spikes, probes, hardware=True, show=False)
+    ours = Emulator(1).load(program).run(x, probes=[Probe(*each) for each in probes])
+    for probe, array in ours.probes.items():
+        assert np.array_equal(found[f"probe/{probe}"], array)
+    assert np.array_equal(found["scores"], ours.scores)
+    with pytest.raises(runner.RunnerError, match="with --hardware"):
+        runner.run_all(network, spikes, [(program.layers[0].name, "v")], hardware=True)

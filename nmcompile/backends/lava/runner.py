@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-#: Our name of a quantity -> the name of a LIF's variable.
-STATES = {"u": "u", "v": "v"}
+#: Quantities that are recorded in every step, and a voltage that is read after the last.
+STATES, LAST_V = ("u", "v"), "last v"
 
 
 class RunnerError(Exception):
@@ -29,19 +29,19 @@ class RunnerError(Exception):
 
 
 def lif_process(
-    neurons: int, du: int, dv: int, vth: int, bias_mant: Any, bias_exp: Any, v: Any = 0
+    shape: tuple[int, ...], du: int, dv: int, vth: int, bias_mant: Any, bias_exp: Any, v: Any = 0
 ) -> Any:
-    """A LIF process of (neurons,) compartments."""
+    """A LIF process; biases and first voltages in row-major order of its shape."""
     from lava.proc.lif.process import LIF
 
     return LIF(
-        shape=(neurons,),
+        shape=shape,
         du=du,
         dv=dv,
         vth=vth,
-        bias_mant=np.asarray(bias_mant, np.int64),
-        bias_exp=np.asarray(bias_exp, np.int64),
-        v=np.asarray(v, np.int64) if np.any(v) else 0,
+        bias_mant=np.asarray(bias_mant, np.int64).reshape(shape),
+        bias_exp=np.asarray(bias_exp, np.int64).reshape(shape),
+        v=np.asarray(v, np.int64).reshape(shape) if np.any(v) else 0,
     )
 
 
@@ -171,24 +171,23 @@ class Run:
         self.hardware = hardware
         self.neurons = {
             each["name"]: lif_process(
-                each["neurons"], each["du"], each["dv"], each["vth"],
+                tuple(each["shape"]), each["du"], each["dv"], each["vth"],
                 *(network.arrays[f"layer/{each['name']}/{key}"]
                   for key in ("bias_mant", "bias_exp", "v")),
             )
             for each in network.layers
         }  # fmt: skip
-        source = Source(data=np.ascontiguousarray(spikes.T, np.int64))
+        first = network.source["name"]
         ports = {name: each.s_out for name, each in self.neurons.items()}
-        ports[network.source["name"]] = source.s_out
-        if hardware:
-            ports[network.source["name"]] = _onto_chip(source.s_out)
+        ports[first] = Source(data=np.ascontiguousarray(spikes.T, np.int64)).s_out
         for number, link in enumerate(network.links):
             process = network.link(number, hardware)
-            port, result = ports[link["source"]], process.a_out
-            if link["kind"] == "conv":
-                port, result = port.reshape(tuple(link["input_shape"])), result.flatten()
+            port = _shaped(ports[link["source"]], process.s_in.shape)
+            if hardware and link["source"] == first:
+                port = _onto_chip(port, link["kind"] == "conv")
             port.connect(process.s_in)
-            result.connect(self.neurons[link["target"]].a_in)
+            target = self.neurons[link["target"]].a_in
+            _shaped(process.a_out, target.shape).connect(target)
         self.recorders: dict[tuple[str, str], Any] = {}
         for layer, quantity in wanted:
             neurons = self.neurons[layer]
@@ -196,13 +195,15 @@ class Run:
                 recorder = Sink(shape=neurons.s_out.shape, buffer=self.steps)
                 port = _off_chip(neurons.s_out) if hardware else neurons.s_out
                 port.connect(recorder.a_in)
+            elif quantity == LAST_V:
+                recorder = neurons.v
             else:
                 recorder = Monitor()
-                recorder.probe(getattr(neurons, STATES[quantity]), self.steps)
+                recorder.probe(getattr(neurons, quantity), self.steps)
             self.recorders[layer, quantity] = recorder
 
     def go(self) -> dict[tuple[str, str], Any]:
-        """Run all steps; what was recorded, (steps, neurons) each."""
+        """Run all steps; what was recorded, (steps, neurons) each, a last voltage (neurons,)."""
         from lava.magma.core.run_conditions import RunSteps
         from lava.magma.core.run_configs import Loihi2HwCfg, Loihi2SimCfg
 
@@ -220,17 +221,25 @@ class Run:
 
     def _read(self, quantity: str, recorder: Any) -> Any:
         if quantity == "spikes":
-            return np.asarray(recorder.data.get()).T.astype(bool)
+            return np.asarray(recorder.data.get()).reshape(-1, self.steps).T.astype(bool)
+        if quantity == LAST_V:
+            return np.asarray(recorder.get()).reshape(-1).astype(np.int32)
         (process,) = recorder.get_data().values()
         (values,) = process.values()
-        return np.asarray(values).astype(np.int32)
+        return np.asarray(values).reshape(self.steps, -1).astype(np.int32)
 
 
-def _onto_chip(port: Any) -> Any:
-    """Spikes of the host as a chip's layer takes them; lava-loihi has the adapter."""
-    from lava.proc.embedded_io.spike import PyToNxAdapter
+def _shaped(port: Any, shape: tuple[int, ...]) -> Any:
+    """A port in another shape, in row-major order; itself where it has it already."""
+    return port if port.shape == shape else port.reshape(shape)
 
-    adapter = PyToNxAdapter(shape=port.shape)
+
+def _onto_chip(port: Any, convolution: bool) -> Any:
+    """Spikes of the host as a chip's connections take them; lava-loihi has the adapters."""
+    from lava.proc.embedded_io import spike
+
+    kind = spike.PyToN3ConvAdapter if convolution else spike.PyToNxAdapter
+    adapter = kind(shape=port.shape)
     port.connect(adapter.inp)
     return adapter.out
 
@@ -273,12 +282,12 @@ def run_all(
     source = network.source["name"]
     counts = read["kind"] == "counts"
     wanted = [(name, "spikes") for name in (read["layers"] if hardware else layers)]
-    wanted += [(name, "v") for name in read["layers"] if not counts]
+    wanted += [(name, LAST_V) for name in read["layers"] if not counts]
     wanted = list(dict.fromkeys([*wanted, *(each for each in probes if each[0] != source)]))
-    if hardware and any(quantity != "spikes" for _, quantity in wanted):
+    if hardware and any(quantity in STATES for _, quantity in probes):
         raise RunnerError(
-            "currents and voltages can be read from Lava's CPU models alone: on the chip, record "
-            "spikes, and use a network whose scores are counts of spikes"
+            "currents and voltages of every step can be read from Lava's CPU models alone: leave "
+            "--probe LAYER:u and LAYER:v out with --hardware"
         )
     kept: dict[tuple[str, str], list[Any]] = {each: [] for each in probes}
     total: dict[str, list[int]] = {source: [], **{n: [] for n, q in wanted if q == "spikes"}}
@@ -296,7 +305,7 @@ def run_all(
         for key in kept:
             kept[key].append(found[key])
         for name in read["layers"]:
-            value = weights @ found[name, "spikes"] if counts else found[name, "v"][-1]
+            value = weights @ found[name, "spikes"] if counts else found[name, LAST_V]
             read_values[name].append(value)
         if show:
             print(f"sample {sample + 1} of {len(spikes)}", file=sys.stderr)
