@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.chip.programs import small_program
-from tests.docs.pages import python_blocks, run_commands
+from tests.docs.pages import commands, python_blocks, run_commands
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "lava.md").read_text("utf-8")
 
@@ -23,11 +22,12 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     program.save("net.nmc")
     np.savez("data.npz", x=np.zeros((6, *program.encoder.input_shape), np.float32))
     page = PAGE.replace("conv1:", f"{program.layers[0].name}:")
-    export, run, compare = re.findall(r"^    python -m nmcompile .*$", page, re.M)
-    assert run_commands(f"{export}\n{run}") == 2
+    export, run, compare, *others = commands(page)
+    assert all("--backend lava --board-python PYTHON" in each for each in others)
+    assert run_commands(f"    {export}\n    {run}") == 2
     assert (tmp_path / "exported" / "run.py").is_file()
     shutil.copy("emulator.npz", "lava.npz")
-    assert run_commands(compare) == 1
+    assert run_commands(f"    {compare}") == 1
 
 
 def test_its_snippet_imports_what_there_is() -> None:
