@@ -10,12 +10,12 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import nmcompile
 from nmcompile.analysis.compare import compare_runs
 from nmcompile.analysis.compare_result import RunComparison
 from nmcompile.backends.base import QUANTITIES, Backend, Probe
@@ -138,7 +138,7 @@ def run_conformance(
         if progress is not None:
             progress(number + 1, len(chosen))
     versions = {
-        "nmcompile": nmcompile.__version__,
+        "nmcompile": version("nmcompile"),
         "Python": platform.python_version(),
         "NumPy": np.__version__,
         "machine": platform.platform(),
