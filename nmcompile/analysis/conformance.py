@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-import nmcompile
 from nmcompile.analysis.compare import compare_runs
 from nmcompile.analysis.compare_result import RunComparison
+from nmcompile.analysis.doctor import version_of
 from nmcompile.backends.base import QUANTITIES, Backend, Probe
 from nmcompile.backends.result_file import load_result, save_result
 from nmcompile.chip.file import program_checksum
@@ -138,7 +138,7 @@ def run_conformance(
         if progress is not None:
             progress(number + 1, len(chosen))
     versions = {
-        "nmcompile": nmcompile.__version__,
+        "nmcompile": version_of("nmcompile") or "not installed",
         "Python": platform.python_version(),
         "NumPy": np.__version__,
         "machine": platform.platform(),
