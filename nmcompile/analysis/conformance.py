@@ -10,7 +10,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from nmcompile.analysis.compare import compare_runs
 from nmcompile.analysis.compare_result import RunComparison
+from nmcompile.analysis.doctor import version_of
 from nmcompile.backends.base import QUANTITIES, Backend, Probe
 from nmcompile.backends.result_file import load_result, save_result
 from nmcompile.chip.file import program_checksum
@@ -138,7 +138,7 @@ def run_conformance(
         if progress is not None:
             progress(number + 1, len(chosen))
     versions = {
-        "nmcompile": version("nmcompile"),
+        "nmcompile": version_of("nmcompile") or "not installed",
         "Python": platform.python_version(),
         "NumPy": np.__version__,
         "machine": platform.platform(),

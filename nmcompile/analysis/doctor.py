@@ -148,7 +148,7 @@ def _python() -> Check:
 
 def _package(name: str, least: str) -> Check:
     version, remedy = (
-        _version(name),
+        version_of(name),
         f"pip install --upgrade '{name}{f'>={least}' if least else ''}'",
     )
     if version is None:
@@ -179,7 +179,7 @@ def _emulator() -> Check:
 def _extra(name: str) -> Check:
     purpose, packages = EXTRAS[name]
     remedy = f"pip install 'nmcompile[{name}]' for {purpose}"
-    versions = {package: _version(package) for package in packages}
+    versions = {package: version_of(package) for package in packages}
     found = ", ".join(f"{package} {version}" for package, version in versions.items() if version)
     missing = [package for package, version in versions.items() if version is None]
     old = [
@@ -201,8 +201,8 @@ def _vendors() -> Iterator[Check]:
     if find_spec("nxsdk") is None:
         yield Check("NxSDK, Loihi 1", ABSENT, "not in this Python", GET_NXSDK)
     else:
-        yield Check("NxSDK, Loihi 1", OK, _version("nxsdk") or "installed")
-    version = _version("lava-nc")
+        yield Check("NxSDK, Loihi 1", OK, version_of("nxsdk") or "installed")
+    version = version_of("lava-nc")
     if version is None:
         yield Check("Lava, Loihi 2", ABSENT, "not in this Python", GET_LAVA)
     else:
@@ -308,7 +308,7 @@ def _has(module: str) -> bool:
         return False
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
     """Version of an installed package, or None."""
     try:
         return metadata.version(package)

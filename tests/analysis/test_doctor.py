@@ -74,8 +74,8 @@ def test_a_missing_package_is_broken_and_a_missing_extra_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     versions = {"numpy": "1.25.9", "h5py": None, "optuna": None, "onnx": "1.15.0"}
-    real = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: versions.get(name, real(name)))
+    real = doctor.version_of
+    monkeypatch.setattr(doctor, "version_of", lambda name: versions.get(name, real(name)))
     machine = examine()
     assert not machine.healthy
     old = named(machine.checks, "numpy")
