@@ -507,6 +507,8 @@ def supervise(image, options):
             continue
         failures = 1 if len(left) < len(batch) else failures + 1
         said.append(trouble)
+        if failures <= options.retries:
+            time.sleep(options.wait * failures)
         print("runner: %s" % trouble, file=sys.stderr)
         if failures > options.retries:
             raise RunError(
@@ -635,6 +637,9 @@ def parse(words):
     parser.add_argument("--limit", type=int, help="run the first so many samples")
     parser.add_argument("--batch", type=int, default=16, help="samples of a process [16]")
     parser.add_argument("--retries", type=int, default=3, help="tries after a failure [3]")
+    parser.add_argument(
+        "--wait", type=float, default=5, help="seconds before the first try after a failure [5]"
+    )
     parser.add_argument(
         "--time-limit", type=float, default=600, help="seconds that a sample may take [600]"
     )
