@@ -220,20 +220,19 @@ class N2Board:
         rows = {}
         for chip in self.n2Chips:
             for core in chip.n2CoresAsList:
+                place = (chip.position, core.position)
                 for register, entries in core.written.items():
-                    for index, fields in sorted(entries.items()):
-                        key = (register, tuple(sorted(fields)))
-                        place = (chip.position, core.position, index)
-                        values = tuple(fields[name] for name in key[1])
-                        rows.setdefault(key, []).append(place + values)
+                    for names, index, values in entries.tables():
+                        table = placed(place, index, values)
+                        rows.setdefault((register, names), []).append(table)
                 for call, made in core.calls.items():
-                    key = (call, tuple(sorted(self.registers[call]["fields"])))
-                    for index, values in enumerate(made):
-                        place = (chip.position, core.position, index)
-                        rows.setdefault(key, []).append(place + values)
+                    if made:
+                        names = tuple(sorted(self.registers[call]["fields"]))
+                        table = placed(place, np.arange(len(made)), np.array(made, np.int64))
+                        rows.setdefault((call, names), []).append(table)
         found = {"cores": np.array([chip.numCores for chip in self.n2Chips], np.int64)}
         for number, ((register, names), held) in enumerate(sorted(rows.items())):
-            table = np.array(held, np.int64)
+            table = np.concatenate(held)
             for k, name in enumerate(("chip", "core", "index", *names)):
                 found["%s.%d/%s" % (register, number, name)] = table[:, k]
         return found
@@ -328,6 +327,12 @@ class BasicSpikeGenerator:
         chip = self.board.chip_of(chip_id)
         place = (chip.position, chip.core_of(core_id).position)
         self.spikes.append((int(at), *place, int(axon), int(atom)))
+
+
+def placed(place, index, values):
+    """(rows, columns): chip, core, index, then the values."""
+    columns = [np.full((len(index), 1), each) for each in place]
+    return np.concatenate([*columns, index[:, None], values], axis=1)
 
 
 def parsed_fault(text):

@@ -4,12 +4,15 @@ Names, widths and signs are those of registers.json beside this file; an unknown
 that its field cannot hold, is refused. Plain Python from 3.6 on.
 """
 
+import array
 import json
 import operator
 import os
 
 import numpy as np
 
+#: What no field holds.
+MISSING = -(1 << 62)
 #: Ids of cores are not their places, so that the two show if mixed up.
 FIRST_CORE_ID = 4
 AXON_CALLS = ("createDiscreteAxon", "createPop16Axon", "createPop32Axon")
@@ -80,6 +83,48 @@ class RegisterFile:
         return self._core, self._register
 
 
+class Written:
+    """What was written to a register of a core: for each field an array over the entries."""
+
+    def __init__(self):
+        self.used = bytearray()
+        self.fields = {}
+
+    def touch(self, index):
+        """Note that an entry is used."""
+        if index >= len(self.used):
+            self.used.extend(bytes(index + 1 - len(self.used)))
+        self.used[index] = 1
+
+    def set(self, index, name, value):
+        """Set a field of an entry."""
+        self.touch(index)
+        column = self.fields.setdefault(name, array.array("q"))
+        if index >= len(column):
+            column.extend(array.array("q", [MISSING]) * (index + 1 - len(column)))
+        column[index] = value
+
+    def get(self, index, name):
+        """A field of an entry; None where it was never set."""
+        column = self.fields.get(name, ())
+        value = column[index] if index < len(column) else MISSING
+        return None if value == MISSING else value
+
+    def tables(self):
+        """(names of fields, entries, (entries, fields) values) of entries that set the same."""
+        names = sorted(self.fields)
+        values = np.full((len(self.used), len(names)), MISSING, np.int64)
+        for k, name in enumerate(names):
+            column = np.frombuffer(self.fields[name], np.int64)
+            values[: len(column), k] = column
+        used = np.flatnonzero(np.frombuffer(bytes(self.used), np.uint8))
+        there = values[used] != MISSING
+        for pattern in np.unique(there, axis=0):
+            mine = used[(there == pattern).all(axis=1)]
+            held = tuple(name for name, is_set in zip(names, pattern) if is_set)
+            yield held, mine, values[mine][:, pattern]
+
+
 class Core:
     """A core: registers by their names, and calls that make output axons."""
 
@@ -100,9 +145,10 @@ class Core:
     def touch(self, register, index):
         """Note that an entry is used, with a base of 0 where it has one."""
         known = self._known(register, index)
-        entry = self.written.setdefault(register, {}).setdefault(index, {})
-        if "." in register and "cxBase" in known["fields"]:
-            entry.setdefault("cxBase", 0)
+        entries = self.written.setdefault(register, Written())
+        entries.touch(index)
+        if "." in register and "cxBase" in known["fields"] and not entries.get(index, "cxBase"):
+            entries.set(index, "cxBase", 0)
 
     def write(self, register, index, name, value):
         """Set a field."""
@@ -110,16 +156,15 @@ class Core:
         self.parent.parent.check_writable(register)
         if name not in known["fields"]:
             raise VirtualBoardError("register %s has no field %s" % (register, name))
-        self.written.setdefault(register, {}).setdefault(index, {})[name] = checked(
-            "%s[%d].%s" % (register, index, name), known["fields"][name], value
-        )
+        value = checked((register, index, name), known["fields"][name], value)
+        self.written.setdefault(register, Written()).set(index, name, value)
 
     def read(self, register, index, name):
         """A field that was set before."""
-        try:
-            return self.written[register][index][name]
-        except KeyError:
-            raise AttributeError("%s[%d].%s was never set" % (register, index, name)) from None
+        found = self.written.get(register, Written()).get(index, name)
+        if found is None:
+            raise AttributeError("%s[%d].%s was never set" % (register, index, name))
+        return found
 
     def createDiscreteAxon(self, srcCxId, dstChipId, dstCoreId, dstSynMapId):
         """An output axon of a compartment."""
@@ -148,9 +193,7 @@ class Core:
         core = chip.core_of(fields["dstCoreId"])
         values = dict(fields, dstChipId=chip.position, dstCoreId=core.position)
         self.calls[call].append(
-            tuple(
-                checked("%s.%s" % (call, name), known[name], values[name]) for name in sorted(known)
-            )
+            tuple(checked((call, name), known[name], values[name]) for name in sorted(known))
         )
 
     def _known(self, register, index):
@@ -164,15 +207,20 @@ class Core:
         return known
 
 
-def checked(what, field, value):
+def checked(place, field, value):
     """A whole number that its field can hold; nengo-loihi gives some as floats or truths."""
     try:
         whole = isinstance(value, (float, np.bool_)) and value == int(value)
         value = int(value) if whole else operator.index(value)
     except TypeError:
-        raise VirtualBoardError("%s = %r is no whole number" % (what, value)) from None
+        raise VirtualBoardError("%s = %r is no whole number" % (named(place), value)) from None
     low = -(1 << (field["bits"] - 1)) if field["signed"] else 0
     high = (1 << (field["bits"] - field["signed"])) - 1
     if not low <= value <= high:
-        raise VirtualBoardError("%s = %d is outside %d..%d" % (what, value, low, high))
+        raise VirtualBoardError("%s = %d is outside %d..%d" % (named(place), value, low, high))
     return value
+
+
+def named(place):
+    """A register, an entry and a field, or a call and an argument, in words."""
+    return "%s[%d].%s" % place if len(place) == 3 else "%s.%s" % place
