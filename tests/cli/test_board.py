@@ -48,7 +48,7 @@ def test_a_run_on_the_virtual_board(files: Files, command: Command, tmp_path: Pa
     [
         (("--backend", "moon"), "there are emulator, board"),
         (("--backend", "board"), "nxsdk"),
-        (("--board-python", "x"), "--backend board"),
+        (("--board-python", "x"), "for boards and Lava"),
     ],
 )
 def test_a_board_that_is_not_there_is_refused(

@@ -48,6 +48,7 @@ class BoardBackend:
     reset : "board" for a fresh board for each sample, "snip" for a batch in one run, with a SNIP
         that puts the chips back between samples
     retries : tries after a failure
+    wait : seconds before the first of these tries; before the second twice as many, and so on
     time_limit : seconds that a sample may take
     """
 
@@ -57,6 +58,7 @@ class BoardBackend:
     batch: int = 16
     reset: str = "board"
     retries: int = 3
+    wait: float = 5.0
     time_limit: float = 600.0
 
     def load(self, program: Program) -> BoardSession:
@@ -143,7 +145,8 @@ class BoardSession:
         words = [backend.interpreter, str(self.folder / "runner.py"), "--board", backend.name]
         words += ["--spikes", str(spikes), "-o", str(output), "--batch", str(backend.batch)]
         words += ["--reset", backend.reset]
-        words += ["--retries", str(backend.retries), "--time-limit", str(backend.time_limit)]
+        words += ["--retries", str(backend.retries), "--wait", str(backend.wait)]
+        words += ["--time-limit", str(backend.time_limit)]
         environment = dict(os.environ)
         if backend.name == VIRTUAL:
             environment["NMCOMPILE_PYTHON"] = sys.executable

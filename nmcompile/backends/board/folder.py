@@ -33,6 +33,8 @@ PORTABLE_FILES = (
     "reset_snip.c",
     "registers.json",
     "virtual_board.py",
+    "virtual_engine.py",
+    "virtual_registers.py",
     "virtual_snip.py",
     "stub/nxsdk.h",
 )

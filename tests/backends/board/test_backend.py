@@ -97,7 +97,7 @@ def test_what_was_got_over_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("NMCOMPILE_VIRTUAL_STATE", str(tmp_path))
     monkeypatch.setenv("NMCOMPILE_VIRTUAL_FAULT", "lost:1")
     with pytest.warns(BoardWarning, match="connection to the board was lost"):
-        BoardBackend("virtual").load(program).run(x)
+        BoardBackend("virtual", wait=0.1).load(program).run(x)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_what_was_got_over_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
     [
         ("cloud", {}, "there are emulator, board"),
         ("emulator:x", {}, "there are emulator, board"),
-        ("board:x", {}, "x is no board"),
+        ("board:x", {}, "there are emulator, board"),
         ("board", {"jobs": 2}, "for the emulator"),
-        ("emulator", {"python": "p"}, "for --backend board"),
+        ("emulator", {"python": "p"}, "for boards and Lava"),
         ("board:x.npz", {"python": "p"}, "only reads a file"),
     ],
 )

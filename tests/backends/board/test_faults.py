@@ -55,7 +55,8 @@ def start(folder: Path, *words: str, fault: str = "") -> subprocess.Popen[str]:
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, str(folder / "image" / "runner.py"), "--board", "virtual"]
-    command += ["-o", str(folder / "result.npz"), "--batch", str(SAMPLES), *words]
+    command += ["-o", str(folder / "result.npz"), "--batch", str(SAMPLES), "--wait", "0.1"]
+    command += words
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 

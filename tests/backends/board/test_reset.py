@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nmcompile.backends.board.backend import BoardBackend
-from nmcompile.backends.board.portable import runner, virtual_snip
+from nmcompile.backends.board.portable import runner, virtual_board
 from nmcompile.chip.core import InitialVoltages
 from nmcompile.chip.program import Program
 from tests.backends.board.cases import case, ring
@@ -86,7 +86,7 @@ def test_a_snip_that_leaves_something_behind_is_noticed(
     names = "(void)still_word; (void)idle_word;" if "init" in line else "(void)core;"
     (tmp_path / "reset_snip.c").write_text(source.replace(line, names))
     monkeypatch.setattr(runner, "__file__", str(tmp_path / "runner.py"))
-    with pytest.raises(virtual_snip.SnipError, match="not that of power-on"):
+    with pytest.raises(virtual_board.SnipError, match="not that of power-on"):
         runner.run_samples(image, VIRTUAL, [0, 1])
 
 
@@ -95,7 +95,7 @@ def test_a_snip_with_a_mistake_is_shown(tmp_path: Path, monkeypatch: pytest.Monk
     image = written(program, x, tmp_path)
     (tmp_path / "reset_snip.c").write_text("int nmcompile_due( {")
     monkeypatch.setattr(runner, "__file__", str(tmp_path / "runner.py"))
-    with pytest.raises(virtual_snip.SnipError, match="does not compile"):
+    with pytest.raises(virtual_board.SnipError, match="does not compile"):
         runner.run_samples(image, VIRTUAL, [0, 1])
 
 

@@ -121,6 +121,8 @@ def test_the_program_is_no_part_of_the_image(tmp_path: Path) -> None:
         "spikes.npz",
         "runner.py",
         "virtual_board.py",
+        "virtual_engine.py",
+        "virtual_registers.py",
         "virtual_snip.py",
         "reset_snip.c",
         "stub",

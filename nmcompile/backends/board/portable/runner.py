@@ -68,6 +68,7 @@ int nmcompile_due(runState *state);
 void nmcompile_reset(runState *state);
 """
 POLL_S = 0.02
+ROWS_AT_ONCE = 1 << 16
 
 
 class RunError(Exception):
@@ -200,8 +201,9 @@ def open_board(image, kind):
     synapses = [[1] * count for count in cores]
     for register, columns in image.tables():
         if register == "synapses":
-            for chip, core in zip(columns["chip"].tolist(), columns["core"].tolist()):
-                synapses[chip][core] += 1
+            places = np.stack([columns["chip"], columns["core"]], axis=1)
+            for (chip, core), count in zip(*np.unique(places, axis=0, return_counts=True)):
+                synapses[int(chip)][int(core)] += int(count)
     return kind(int(image.about["board_id"]), len(cores), cores, synapses)
 
 
@@ -210,12 +212,8 @@ def write_registers(image, board):
     cores = [chip.n2CoresAsList for chip in board.n2Chips]
     for register, columns in image.tables():
         names = [name for name in columns if name not in ("chip", "core", "index")]
-        places = zip(*(columns[name].tolist() for name in ("chip", "core", "index")))
-        values = zip(*(columns[name].tolist() for name in names))
-        if not names:
-            values = iter([()] * len(columns["index"]))
         name, _, part = register.partition(".")
-        for (chip, core, index), row in zip(places, values):
+        for chip, core, index, *row in rows(columns, ["chip", "core", "index", *names]):
             fields = dict(zip(names, row))
             target = cores[chip][core]
             if register.startswith("create"):
@@ -234,6 +232,14 @@ def write_registers(image, board):
                     setattr(entry, field, value)
             else:
                 entry.configure(**fields)
+
+
+def rows(columns, names):
+    """The rows of some columns, a part at a time, since a board may have millions."""
+    for start in range(0, len(columns[names[0]]), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        for row in zip(*(columns[name][part].tolist() for name in names)):
+            yield row
 
 
 def give_spikes(image, board, generator, sample, offset):
@@ -507,6 +513,8 @@ def supervise(image, options):
             continue
         failures = 1 if len(left) < len(batch) else failures + 1
         said.append(trouble)
+        if failures <= options.retries:
+            time.sleep(options.wait * failures)
         print("runner: %s" % trouble, file=sys.stderr)
         if failures > options.retries:
             raise RunError(
@@ -635,6 +643,9 @@ def parse(words):
     parser.add_argument("--limit", type=int, help="run the first so many samples")
     parser.add_argument("--batch", type=int, default=16, help="samples of a process [16]")
     parser.add_argument("--retries", type=int, default=3, help="tries after a failure [3]")
+    parser.add_argument(
+        "--wait", type=float, default=5, help="seconds before the first try after a failure [5]"
+    )
     parser.add_argument(
         "--time-limit", type=float, default=600, help="seconds that a sample may take [600]"
     )

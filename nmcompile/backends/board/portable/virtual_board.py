@@ -10,194 +10,29 @@ Faults for rehearsals: NMCOMPILE_VIRTUAL_FAULT=KIND:RUN lets the run of that num
 hang, lost, taken, exception, short, fewer, kill, corrupt.
 """
 
-import io
-import json
-import operator
 import os
 import signal
-import struct
-import subprocess
 import sys
 import time
 
 import numpy as np
 
-try:
-    from nmcompile.backends.board.portable.virtual_snip import Snip
-except Exception:
-    # In the folder of an image, and where nmcompile does not run.
-    from virtual_snip import Snip
-
 HERE = os.path.dirname(os.path.abspath(__file__))
+if HERE not in sys.path:
+    # The files beside this one, not those of an installed nmcompile, which may be newer.
+    sys.path.insert(0, HERE)
+
+from virtual_engine import make_engine  # noqa: E402
+from virtual_registers import Core, VirtualBoardError, load_registers  # noqa: E402
+from virtual_snip import Snip, SnipError  # noqa: E402
+
+__all__ = ["BasicSpikeGenerator", "N2Board", "Phase", "SnipError", "VirtualBoardError"]
+
 FAULTS = ("hang", "lost", "taken", "exception", "short", "fewer", "kill", "corrupt")
-#: Numbers by which cores and chips are called; not their places, so that the two show if mixed up.
-FIRST_CORE_ID = 4
+#: Ids of chips are not their places, so that the two show if mixed up.
 CHIP_ID_STEP = 2
-AXON_CALLS = ("createDiscreteAxon", "createPop16Axon", "createPop32Axon")
 #: What probes call a quantity, and what the emulator does.
 QUANTITIES = {"spike": "spikes", "u": "u", "v": "v"}
-
-
-class VirtualBoardError(Exception):
-    """Something that a board would not do."""
-
-
-def load_registers():
-    """Register -> {"entries": number, "fields": {name: {"bits": number, "signed": bool}}}."""
-    with open(os.path.join(HERE, "registers.json")) as file:
-        return json.load(file)
-
-
-class Entry:
-    """An entry of a register; setting an attribute sets a field, `configure` several."""
-
-    __slots__ = ("_core", "_index", "_register")
-
-    def __init__(self, core, register, index):
-        object.__setattr__(self, "_core", core)
-        object.__setattr__(self, "_register", register)
-        object.__setattr__(self, "_index", index)
-
-    def configure(self, **fields):
-        """Set fields."""
-        self._core.touch(self._register, self._index)
-        for name, value in fields.items():
-            self._core.write(self._register, self._index, name, value)
-
-    def __setattr__(self, name, value):
-        self._core.write(self._register, self._index, name, value)
-
-    def __getattr__(self, name):
-        part = "%s.%s" % (self._register, name)
-        if part in self._core.registers:
-            return Entry(self._core, part, self._index)
-        return self._core.read(self._register, self._index, name)
-
-
-class RegisterFile:
-    """All entries of a register of a core."""
-
-    __slots__ = ("_core", "_register")
-
-    def __init__(self, core, register):
-        object.__setattr__(self, "_core", core)
-        object.__setattr__(self, "_register", register)
-
-    def __getitem__(self, index):
-        return Entry(self._core, self._register, operator.index(index))
-
-    def __setattr__(self, name, value):
-        setattr(self._single(), name, value)
-
-    def __getattr__(self, name):
-        return getattr(self._single(), name)
-
-    def _single(self):
-        if self._core.registers[self._register]["entries"] != 1:
-            raise VirtualBoardError("%s has several entries; name one" % self._register)
-        return self[0]
-
-    def place(self):
-        """The core that this belongs to, and the register's name."""
-        return self._core, self._register
-
-
-class Core:
-    """A core: registers by their names, and calls that make output axons."""
-
-    def __init__(self, chip, position):
-        self.parent = chip
-        self.position = position
-        self.id = FIRST_CORE_ID + position
-        self.registers = chip.parent.registers
-        self.written = {}
-        self.calls = {name: [] for name in AXON_CALLS}
-
-    def __getattr__(self, name):
-        registers = self.__dict__.get("registers", {})
-        if name in registers or any(each.startswith(name + ".") for each in registers):
-            return RegisterFile(self, name)
-        raise VirtualBoardError("a core has no register %s" % name)
-
-    def touch(self, register, index):
-        """Note that an entry is used, with a base of 0 where it has one."""
-        known = self._known(register, index)
-        entry = self.written.setdefault(register, {}).setdefault(index, {})
-        if "." in register and "cxBase" in known["fields"]:
-            entry.setdefault("cxBase", 0)
-
-    def write(self, register, index, name, value):
-        """Set a field."""
-        known = self._known(register, index)
-        self.parent.parent.check_writable(register)
-        if name not in known["fields"]:
-            raise VirtualBoardError("register %s has no field %s" % (register, name))
-        self.written.setdefault(register, {}).setdefault(index, {})[name] = checked(
-            "%s[%d].%s" % (register, index, name), known["fields"][name], value
-        )
-
-    def read(self, register, index, name):
-        """A field that was set before."""
-        try:
-            return self.written[register][index][name]
-        except KeyError:
-            raise AttributeError("%s[%d].%s was never set" % (register, index, name)) from None
-
-    def createDiscreteAxon(self, srcCxId, dstChipId, dstCoreId, dstSynMapId):
-        """An output axon of a compartment."""
-        self._axon(
-            "createDiscreteAxon",
-            srcCxId=srcCxId,
-            dstChipId=dstChipId,
-            dstCoreId=dstCoreId,
-            dstSynMapId=dstSynMapId,
-        )
-
-    def createPop16Axon(self, **fields):
-        """An output axon of a compartment of a population of up to 32."""
-        self._axon("createPop16Axon", **fields)
-
-    def createPop32Axon(self, **fields):
-        """An output axon of a compartment of a population."""
-        self._axon("createPop32Axon", **fields)
-
-    def _axon(self, call, **fields):
-        self.parent.parent.check_writable(call)
-        known = self.registers[call]["fields"]
-        if set(fields) != set(known):
-            raise VirtualBoardError("%s takes %s" % (call, ", ".join(sorted(known))))
-        chip = self.parent.parent.chip_of(fields["dstChipId"])
-        core = chip.core_of(fields["dstCoreId"])
-        values = dict(fields, dstChipId=chip.position, dstCoreId=core.position)
-        self.calls[call].append(
-            tuple(
-                checked("%s.%s" % (call, name), known[name], values[name]) for name in sorted(known)
-            )
-        )
-
-    def _known(self, register, index):
-        known = self.registers.get(register)
-        if known is None:
-            raise VirtualBoardError("there is no register %s" % register)
-        if not 0 <= index < known["entries"]:
-            raise VirtualBoardError(
-                "%s[%d]: entries are 0 to %d" % (register, index, known["entries"] - 1)
-            )
-        return known
-
-
-def checked(what, field, value):
-    """A whole number that its field can hold; nengo-loihi gives some as floats or truths."""
-    try:
-        whole = isinstance(value, (float, np.bool_)) and value == int(value)
-        value = int(value) if whole else operator.index(value)
-    except TypeError:
-        raise VirtualBoardError("%s = %r is no whole number" % (what, value)) from None
-    low = -(1 << (field["bits"] - 1)) if field["signed"] else 0
-    high = (1 << (field["bits"] - field["signed"])) - 1
-    if not low <= value <= high:
-        raise VirtualBoardError("%s = %d is outside %d..%d" % (what, value, low, high))
-    return value
 
 
 class Chip:
@@ -385,20 +220,19 @@ class N2Board:
         rows = {}
         for chip in self.n2Chips:
             for core in chip.n2CoresAsList:
+                place = (chip.position, core.position)
                 for register, entries in core.written.items():
-                    for index, fields in sorted(entries.items()):
-                        key = (register, tuple(sorted(fields)))
-                        place = (chip.position, core.position, index)
-                        values = tuple(fields[name] for name in key[1])
-                        rows.setdefault(key, []).append(place + values)
+                    for names, index, values in entries.tables():
+                        table = placed(place, index, values)
+                        rows.setdefault((register, names), []).append(table)
                 for call, made in core.calls.items():
-                    key = (call, tuple(sorted(self.registers[call]["fields"])))
-                    for index, values in enumerate(made):
-                        place = (chip.position, core.position, index)
-                        rows.setdefault(key, []).append(place + values)
+                    if made:
+                        names = tuple(sorted(self.registers[call]["fields"]))
+                        table = placed(place, np.arange(len(made)), np.array(made, np.int64))
+                        rows.setdefault((call, names), []).append(table)
         found = {"cores": np.array([chip.numCores for chip in self.n2Chips], np.int64)}
         for number, ((register, names), held) in enumerate(sorted(rows.items())):
-            table = np.array(held, np.int64)
+            table = np.concatenate(held)
             for k, name in enumerate(("chip", "core", "index", *names)):
                 found["%s.%d/%s" % (register, number, name)] = table[:, k]
         return found
@@ -495,6 +329,12 @@ class BasicSpikeGenerator:
         self.spikes.append((int(at), *place, int(axon), int(atom)))
 
 
+def placed(place, index, values):
+    """(rows, columns): chip, core, index, then the values."""
+    columns = [np.full((len(index), 1), each) for each in place]
+    return np.concatenate([*columns, index[:, None], values], axis=1)
+
+
 def parsed_fault(text):
     """(kind, run) of ``KIND:RUN``; None without."""
     if not text:
@@ -512,63 +352,3 @@ def alive(process):
     except OSError:
         return False
     return True
-
-
-def make_engine():
-    """nmcompile's emulator: in this Python if it has nmcompile, else in NMCOMPILE_PYTHON."""
-    python = os.environ.get("NMCOMPILE_PYTHON")
-    if python:
-        return RemoteEngine(python)
-    try:
-        from nmcompile.backends.board.engine import Engine
-    except Exception:
-        raise VirtualBoardError(
-            "this Python %d.%d has no nmcompile, whose emulator the virtual board runs on; name "
-            "one that has it in NMCOMPILE_PYTHON" % sys.version_info[:2]
-        ) from None
-    return Engine()
-
-
-class RemoteEngine:
-    """The engine in another Python: messages of 8 bytes of length and an .npz each way."""
-
-    def __init__(self, python):
-        self.process = subprocess.Popen(
-            [python, "-m", "nmcompile.backends.board.engine"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-
-    def call(self, command, arrays):
-        """Arrays of the answer."""
-        buffer = io.BytesIO()
-        np.savez(buffer, command=np.array(command), **arrays)
-        data = buffer.getvalue()
-        try:
-            self.process.stdin.write(struct.pack("<Q", len(data)) + data)
-            self.process.stdin.flush()
-            size = struct.unpack("<Q", self._read(8))[0]
-            with np.load(io.BytesIO(self._read(size)), allow_pickle=False) as file:
-                answer = {name: file[name] for name in file.files}
-        except (OSError, struct.error):
-            raise VirtualBoardError(
-                "nmcompile stopped; is it installed in NMCOMPILE_PYTHON?"
-            ) from None
-        if "error" in answer:
-            raise VirtualBoardError(str(answer["error"]))
-        return answer
-
-    def close(self):
-        """End the other Python."""
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
-
-    def _read(self, size):
-        data = b""
-        while len(data) < size:
-            part = self.process.stdout.read(size - len(data))
-            if not part:
-                raise OSError("closed")
-            data += part
-        return data

@@ -82,8 +82,10 @@ class Snip(object):
         self._function(ctypes.byref(RunState(step)))
         for core, memory in self._cores.values():
             first = [0] * COMPARTMENTS
-            for index, fields in core.written.get("cxState", {}).items():
-                first[index] = fields["v"]
+            tables = core.written["cxState"].tables() if "cxState" in core.written else ()
+            for names, entries, values in tables:
+                for index, row in zip(entries.tolist(), values.tolist()):
+                    first[index] = row[names.index("v")]
             phases = [(word >> (5 * k)) & 7 for word in memory.cx_meta_state for k in range(4)]
             if (
                 any(state.U for state in memory.cx_state)
