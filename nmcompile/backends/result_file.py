@@ -166,7 +166,8 @@ def load_result(path: str | Path) -> ResultFile:
         meta = json.loads(text)
         found = ResultFile(path, meta, names)
         right = found.samples >= 0 and found.steps >= 1
-        right = right and all(isinstance(value, list) for value in meta.get("shapes", {}).values())
+        shapes = meta.get("shapes", {}).values()
+        right = right and all(type(size) is int for shape in shapes for size in shape)
     except (ValueError, TypeError, KeyError, AttributeError):
         right = False
     if not right:
