@@ -144,7 +144,7 @@ class ResultFile:
 
 
 def load_result(path: str | Path) -> ResultFile:
-    """Open a result file of `run -o`, or of a board's runner.
+    """Open a result file of `run -o`, or of an exported runner of Lava.
 
     Raises
     ------
@@ -171,7 +171,10 @@ def load_result(path: str | Path) -> ResultFile:
     except (ValueError, TypeError, KeyError, AttributeError):
         right = False
     if not right:
-        raise DataError(f"{path}: its meta does not say how many samples and steps it holds")
+        raise DataError(
+            f"{path}: its meta does not say how many samples and steps it holds; of what a board's "
+            f"runner wrote, make a result file with run --backend board:{path} -o"
+        )
     wrong = [
         name for name in names
         if name.startswith("probe/") and name.rpartition(":")[2] not in QUANTITIES
