@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,8 @@ def _placed(first: Moment, a: ResultFile, b: ResultFile, program: Program | None
     shape = a.shape(first.layer) or b.shape(first.layer)
     if program is not None and first.layer in known:
         shape = program.layer(first.layer).shape
+    if shape is not None and prod(shape) <= first.neuron:
+        shape = None
     name = f"place/{first.layer}"
     place = known.get(first.layer)
     for file in (a, b):

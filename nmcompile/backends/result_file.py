@@ -144,7 +144,7 @@ class ResultFile:
 
 
 def load_result(path: str | Path) -> ResultFile:
-    """Open a result file of `run -o`, or of a board's runner.
+    """Open a result file of `run -o`, or of an exported runner of Lava.
 
     Raises
     ------
@@ -171,11 +171,15 @@ def load_result(path: str | Path) -> ResultFile:
         meta = json.loads(text)
         found = ResultFile(path, meta, names)
         right = found.samples >= 0 and found.steps >= 1
-        right = right and all(isinstance(value, list) for value in meta.get("shapes", {}).values())
+        shapes = meta.get("shapes", {}).values()
+        right = right and all(type(size) is int for shape in shapes for size in shape)
     except (ValueError, TypeError, KeyError, AttributeError):
         right = False
     if not right:
-        raise DataError(f"{path}: its meta does not say how many samples and steps it holds")
+        raise DataError(
+            f"{path}: its meta does not say how many samples and steps it holds; of what a board's "
+            f"runner wrote, make a result file with run --backend board:{path} -o"
+        )
     wrong = [
         name for name in names
         if name.startswith("probe/") and name.rpartition(":")[2] not in QUANTITIES

@@ -14,7 +14,7 @@ from nmcompile.cli.output import print_json, print_note, print_table
 if TYPE_CHECKING:
     from nmcompile.analysis.compare_result import ProbeComparison, RunComparison
 
-_FILE = "A result file, .npz, of `run -o` or of a board's runner."
+_FILE = "A result file, .npz, of `run -o` or of an exported run.py."
 #: Steps behind the first difference of which the spread is shown.
 _SHOWN = (0, 1, 2, 4, 8, 16, 32)
 

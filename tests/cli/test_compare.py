@@ -210,7 +210,9 @@ def test_files_that_cannot_be_compared_have_a_status_of_their_own(
     assert command("compare", recorded, tmp_path / "spot.npz").status in (0, 1, 2)
     meta = {"samples": 3}
     refused(edited(lambda x: x.update(meta=np.array(json.dumps(meta)))), "does not say how many")
-    refused(edited(lambda x: x.update(meta=np.array("nothing"))), "does not say how many")
+    refused(edited(lambda x: x.update(meta=np.array("nothing"))), "run --backend board:")
+    meta = {"samples": 3, "steps": 12, "shapes": {"a": ["x"]}}
+    refused(edited(lambda x: x.update(meta=np.array(json.dumps(meta)))), "does not say how many")
     refused(edited(lambda x: x.update(scores=x["scores"][:2])), "scores has shape", "3 samples")
     refused(edited(lambda x: x.update(answers=np.array(["a", "b", "c"]))), "answers has type")
     refused(edited(lambda x: x.update({"probe/x:w": np.zeros(3)})), "none of spikes, u, v")
