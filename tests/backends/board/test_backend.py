@@ -90,6 +90,9 @@ def test_what_failed_goes_on_in_the_folder_that_the_message_names(
     result = backend.load(program).run(x)
     np.testing.assert_array_equal(result.scores, emulated(program, x).scores)
     assert (tmp_path / "runs").stat().st_size == len(x) + 1
+    backend.load(program).run(x[:1])
+    backend.load(program).run(x)
+    assert (tmp_path / "runs").stat().st_size == len(x) + 2
 
 
 def test_what_was_got_over_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
