@@ -18,7 +18,7 @@ from nmcompile.backends.board.portable import runner
 from nmcompile.backends.board.result import BoardResult
 from nmcompile.chip.program import Program
 from tests.backends.board.cases import case
-from tests.backends.board.through import all_probes, assert_equal, emulated, written
+from tests.backends.board.through import all_probes, assert_equal, emulated, through_board, written
 
 ROOT = Path(__file__).parents[3]
 #: The faults of the virtual board that end a run, with a word that the runner then says.
@@ -36,6 +36,12 @@ SAMPLES = 4
 #: Those of the quick suite; `slow` has all.
 QUICK = ("hang", "kill")
 TIME_LIMIT = "12"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Kernels are compiled here, lest a limit on time end the process that compiles them."""
+    through_board(*case(11), tmp_path_factory.mktemp("compiled"))
 
 
 def network() -> tuple[Program, Any]:
