@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ def test_a_result_of_something_else_is_refused(change: Any, words: str, tmp_path
     session = RecordedBackend(tmp_path / "result.npz").load(program)
     with pytest.raises((BoardError, UsageError), match=words):
         session.run(**change(x))
+
+
+def test_a_result_of_another_program_is_refused(tmp_path: Path) -> None:
+    program, x = network()
+    through_board(program, x, tmp_path)
+    core = program.cores[0]
+    bias = core.compartments.bias_mantissa.copy()
+    bias[0] += 1
+    changed = replace(core, compartments=replace(core.compartments, bias_mantissa=bias))
+    other = replace(program, cores=(changed, *program.cores[1:]))
+    with pytest.raises(BoardError, match="another Program"):
+        RecordedBackend(tmp_path / "result.npz").load(other)
 
 
 def test_no_result_file_is_said(tmp_path: Path) -> None:

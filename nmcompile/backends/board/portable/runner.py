@@ -599,6 +599,7 @@ def merge(image, options, samples, said):
     meta = {
         "format": FORMAT,
         "identity": identity,
+        "registers": image.about["registers"],
         "board": options.board,
         "sdk": ", ".join(versions),
         "python": "%d.%d.%d" % sys.version_info[:3],
