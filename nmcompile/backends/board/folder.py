@@ -86,6 +86,7 @@ def write_folder(
             "nmcompile": _version(),
             "target": program.target,
             "board_id": BOARD_ID,
+            "registers": image.digest(),
             "cores": list(image.cores),
             "places": [[core.chip, core.position] for core in program.cores],
             "layers": [layer.name for layer in program.layers],

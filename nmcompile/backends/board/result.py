@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmcompile.backends.base import Probe, Result
+from nmcompile.backends.board.encode import encode
 from nmcompile.backends.board.folder import FORMAT, digests
 from nmcompile.backends.board.host import host_spikes
 from nmcompile.backends.emulator.lower import layer_compartments, lower
@@ -42,6 +43,11 @@ class BoardResult:
             if self.meta["format"] != FORMAT:
                 raise BoardError(
                     f"{path} is of format {self.meta['format']}, this version reads {FORMAT}"
+                )
+            if self.meta["registers"] != encode(program).digest():
+                raise BoardError(
+                    f"{path} is of another Program: the board had other registers; give the one "
+                    "that the image was made of"
                 )
         except BoardError:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ def test_a_result_of_something_else_is_refused(change: Any, words: str, tmp_path
         session.run(**change(x))
 
 
+def test_a_result_of_another_program_is_refused(tmp_path: Path) -> None:
+    program, x = network()
+    through_board(program, x, tmp_path)
+    core = program.cores[0]
+    bias = core.compartments.bias_mantissa.copy()
+    bias[0] += 1
+    changed = replace(core, compartments=replace(core.compartments, bias_mantissa=bias))
+    other = replace(program, cores=(changed, *program.cores[1:]))
+    with pytest.raises(BoardError, match="another Program"):
+        RecordedBackend(tmp_path / "result.npz").load(other)
+
+
 def test_no_result_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"PK nothing")
     for name in ("x.npz", "missing.npz"):
@@ -90,6 +103,9 @@ def test_what_failed_goes_on_in_the_folder_that_the_message_names(
     result = backend.load(program).run(x)
     np.testing.assert_array_equal(result.scores, emulated(program, x).scores)
     assert (tmp_path / "runs").stat().st_size == len(x) + 1
+    backend.load(program).run(x[:1])
+    backend.load(program).run(x)
+    assert (tmp_path / "runs").stat().st_size == len(x) + 2
 
 
 def test_what_was_got_over_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -334,6 +334,7 @@ def run_samples(image, software, samples, limit=None):
     """
     check_rate(image, samples, limit)
     period = image.steps + (PAUSE if len(samples) > 1 else 0)
+    folder = tempfile.mkdtemp(prefix="nmcompile-snips-") if len(samples) > 1 else None
     board = open_board(image, software.board)
     try:
         write_registers(image, board)
@@ -341,20 +342,18 @@ def run_samples(image, software, samples, limit=None):
         for number, sample in enumerate(samples):
             give_spikes(image, board, generator, sample, number * period)
         probes = make_probes(image, board)
-        folder = tempfile.mkdtemp(prefix="nmcompile-snips-")
-        try:
-            if len(samples) > 1:
-                make_snips(image, board, software.phase, period, folder)
-            board.start()
-            board.run(period * len(samples))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            make_snips(image, board, software.phase, period, folder)
+        board.start()
+        board.run(period * len(samples))
         return [
             collect(image, probes, number * period, period * len(samples))
             for number in range(len(samples))
         ]
     finally:
         board.disconnect()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_rate(image, samples, limit):
@@ -599,6 +598,7 @@ def merge(image, options, samples, said):
     meta = {
         "format": FORMAT,
         "identity": identity,
+        "registers": image.about["registers"],
         "board": options.board,
         "sdk": ", ".join(versions),
         "python": "%d.%d.%d" % sys.version_info[:3],

@@ -7,6 +7,7 @@ Plain Python from 3.6 on; needs a C compiler, cc or what CC names.
 
 import ctypes
 import os
+import shutil
 import subprocess
 import tempfile
 
@@ -41,29 +42,31 @@ class NeuronCore(ctypes.Structure):
     ]
 
 
-class Snip(object):
+def compiled(source, include, library):
+    """The C file as a loaded library."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    command = [os.environ.get("CC", "cc"), "-std=c99", "-Wall", "-Wextra", "-Werror"]
+    command += ["-shared", "-fPIC", "-I", os.path.join(here, "stub"), "-I", include]
+    command += [source, "-o", library]
+    try:
+        subprocess.check_output(command, stderr=subprocess.STDOUT, universal_newlines=True)
+    except OSError:
+        raise SnipError("the virtual board compiles SNIPs with cc, which is not here") from None
+    except subprocess.CalledProcessError as error:
+        raise SnipError("%s does not compile: %s" % (source, error.output)) from None
+    return ctypes.CDLL(library)
+
+
+class Snip:
     """A compiled SNIP of one chip."""
 
     def __init__(self, chip, source, include, function, guard):
         self.chip = chip
-        here = os.path.dirname(os.path.abspath(__file__))
         folder = tempfile.mkdtemp(prefix="nmcompile-snip-")
-        library = os.path.join(folder, "snip.so")
-        command = [os.environ.get("CC", "cc"), "-std=c99", "-Wall", "-Wextra", "-Werror"]
-        command += ["-shared", "-fPIC", "-I", os.path.join(here, "stub"), "-I", include]
         try:
-            subprocess.check_output(
-                [*command, source, "-o", library],
-                stderr=subprocess.STDOUT,
-                universal_newlines=True,
-            )
-        except OSError:
-            raise SnipError("the virtual board compiles SNIPs with cc, which is not here") from None
-        except subprocess.CalledProcessError as error:
-            raise SnipError("%s does not compile: %s" % (source, error.output)) from None
-        loaded = ctypes.CDLL(library)
-        os.remove(library)
-        os.rmdir(folder)
+            loaded = compiled(source, include, os.path.join(folder, "snip.so"))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         self._guard, self._function = getattr(loaded, guard), getattr(loaded, function)
         self._cores = {}
         pointers = (ctypes.POINTER(NeuronCore) * 256).in_dll(loaded, "virtual_cores")
