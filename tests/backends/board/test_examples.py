@@ -28,10 +28,11 @@ STEPS = 10
 )
 def test_a_shipped_network_runs_as_on_the_emulator(model: str, tmp_path: Path) -> None:
     path = EXAMPLES / model
-    shape = load(path).network.inputs[0].size
-    x = np.random.default_rng(0).random((4, *shape), dtype=np.float32)
+    dialect = "snntorch" if path.suffix == ".nir" else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = build(path, target="loihi1", calibrate=x, steps=STEPS)
+        shape = load(path, dialect=dialect).network.inputs[0].size
+        x = np.random.default_rng(0).random((4, *shape), dtype=np.float32)
+        program = build(path, target="loihi1", calibrate=x, steps=STEPS, dialect=dialect)
     board = through_board(program, x[:1].astype(np.float64), tmp_path)
     assert assert_equal(board, emulated(program, x[:1].astype(np.float64))) > 100
