@@ -57,6 +57,12 @@ def chosen_backend(
     raise UsageError(f"--backend {name}: there are {NAMES}")
 
 
+def carried_back(name: str) -> list[Path]:
+    """The file that a backend's name asks to read, if any."""
+    kind, _, which = name.partition(":")
+    return [Path(which)] if kind == "board" and which.endswith(".npz") else []
+
+
 def _board(name: str, which: str, python: str | None, work: Path | None) -> Backend:
     from nmcompile.backends.board.backend import NXSDK, VIRTUAL, BoardBackend, RecordedBackend
 

@@ -44,19 +44,24 @@ def diff(
 ) -> int:
     """Compare the float networks A and B layer by layer, and say where they differ first."""
     from nmcompile.api import diff as compare
+    from nmcompile.errors import DataError, ModelError, UsageError
     from nmcompile.frontends import MAX_BYTES
 
-    found = compare(
-        a,
-        b,
-        data=data,
-        tolerance=tolerance,
-        limit=limit,
-        dialects=(dialect_a, dialect_b),
-        dt=dt,
-        max_bytes=max_bytes or MAX_BYTES,
-        seed=seed,
-    )
+    try:
+        found = compare(
+            a,
+            b,
+            data=data,
+            tolerance=tolerance,
+            limit=limit,
+            dialects=(dialect_a, dialect_b),
+            dt=dt,
+            max_bytes=max_bytes or MAX_BYTES,
+            seed=seed,
+        )
+    except (DataError, ModelError) as error:
+        # Status 1 says that networks differ, so that files which cannot be read take another.
+        raise UsageError(str(error)) from None
     if json:
         print_json(found.as_json())
     else:

@@ -41,7 +41,7 @@ def run(
 ) -> None:
     """Run the samples of a data file on the emulator, or on a board."""
     from nmcompile.backends.base import Probe
-    from nmcompile.backends.choose import chosen_backend
+    from nmcompile.backends.choose import carried_back, chosen_backend
     from nmcompile.backends.result_file import save_result
     from nmcompile.chip.program import Program
     from nmcompile.errors import UsageError
@@ -49,7 +49,7 @@ def run(
     from nmcompile.host.data import load_data
 
     if output is not None:
-        check_writable(output, program_path, input_path)
+        check_writable(output, program_path, input_path, *carried_back(backend))
     elif probe:
         raise UsageError("--probe records into a result file; name one with -o")
     chosen = chosen_backend(backend, jobs=jobs, seed=seed, python=board_python, work=board_work)

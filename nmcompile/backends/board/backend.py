@@ -146,7 +146,7 @@ class BoardSession:
         # Of each set of samples its own, so that an evaluation finds all that it finished.
         digest = hashlib.sha256(spikes.read_bytes()).hexdigest()[:16]
         words += ["--parts", str(self.folder / "parts" / digest)]
-        words += ["--reset", backend.reset]
+        words += ["--reset", backend.reset, "--parent", str(os.getpid())]
         words += ["--retries", str(backend.retries), "--wait", str(backend.wait)]
         words += ["--time-limit", str(backend.time_limit)]
         environment = dict(os.environ)

@@ -7,7 +7,7 @@ import importlib.metadata
 import itertools
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +96,17 @@ def write_folder(
                 if (folder / name).exists()
             },
         }
+        about["checksum"] = checksum(about)
         (folder / "image.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {folder}: {error.strerror or error}") from None
     return about
+
+
+def checksum(about: Mapping[str, Any]) -> str:
+    """Of all that image.json says, but for itself; as the runner has it."""
+    rest = {key: value for key, value in about.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _version() -> str:

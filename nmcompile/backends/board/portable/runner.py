@@ -85,6 +85,13 @@ class Image:
     def __init__(self, folder, spikes=None):
         self.folder = folder
         self.about = read_json(os.path.join(folder, "image.json"))
+        if not isinstance(self.about, dict) or "sha256" not in self.about:
+            raise RunError("%s holds no image.json of an image; copy the image anew" % folder)
+        if self.about.get("checksum") != checksum(self.about):
+            raise RunError(
+                "%s is not as it was written: its checksum differs; copy the image anew"
+                % os.path.join(folder, "image.json")
+            )
         if self.about.get("format") != FORMAT:
             raise RunError(
                 "%s is of format %s, this runner reads %d; make the image and the runner with one "
@@ -125,6 +132,12 @@ class Image:
         """What a part must be of, to be used again."""
         whole = json.dumps(self.about["sha256"], sort_keys=True) + sha256(self.spikes_path)
         return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def checksum(about):
+    """Of all that image.json says, but for itself."""
+    rest = {key: value for key, value in about.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read_json(path):
@@ -561,6 +574,8 @@ def watch(worker, options, batch):
             seen, since = stamps, time.time()
         if time.time() - since > limit:
             return True
+        if options.parent is not None and os.getppid() != options.parent:
+            raise RunError("the process that started the runner has ended")
         time.sleep(POLL_S)
     return False
 
@@ -617,7 +632,21 @@ def merge(image, options, samples, said):
 
 def ended(number, frame):
     """Turn a request to end into an exception, so that the board is given back."""
-    raise RunError("ended from outside (signal %d)" % number)
+    raise RunError(
+        "ended from outside (signal %d); finished samples are kept, start again to go on" % number
+    )
+
+
+def at_least(kind, least):
+    """A number of the command line that has a smallest value."""
+
+    def read(text):
+        value = kind(text)
+        if value < least:
+            raise argparse.ArgumentTypeError("%s is below %s" % (text, least))
+        return value
+
+    return read
 
 
 def parse(words):
@@ -638,19 +667,29 @@ def parse(words):
         help="between samples: the board anew, or a SNIP, for a batch in one run [board]",
     )
     parser.add_argument(
-        "--spikes-per-step", type=int, help="most spikes of the host to a chip in a step"
+        "--spikes-per-step",
+        type=at_least(int, 1),
+        help="most spikes of the host to a chip in a step",
     )
-    parser.add_argument("--limit", type=int, help="run the first so many samples")
-    parser.add_argument("--batch", type=int, default=16, help="samples of a process [16]")
-    parser.add_argument("--retries", type=int, default=3, help="tries after a failure [3]")
+    parser.add_argument("--limit", type=at_least(int, 1), help="run the first so many samples")
+    parser.add_argument(
+        "--batch", type=at_least(int, 1), default=16, help="samples of a process [16]"
+    )
+    parser.add_argument(
+        "--retries", type=at_least(int, 0), default=3, help="tries after a failure [3]"
+    )
     parser.add_argument(
         "--wait", type=float, default=5, help="seconds before the first try after a failure [5]"
     )
     parser.add_argument(
-        "--time-limit", type=float, default=600, help="seconds that a sample may take [600]"
+        "--time-limit",
+        type=at_least(float, 0.001),
+        default=600,
+        help="seconds that a sample may take [600]",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--samples", help=argparse.SUPPRESS)
+    parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--accept", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     options.parts = options.parts or options.output + ".parts"
@@ -667,6 +706,7 @@ def main(words=None):
             work(image, options, [int(each) for each in options.samples.split(",")])
             return 0
         Software(options.board)
+        check_rate(image, list(range(image.samples))[: options.limit], options.spikes_per_step)
         if not os.path.isdir(options.parts):
             os.makedirs(options.parts)
     except (RunError, OSError) as error:
@@ -677,12 +717,13 @@ def main(words=None):
         return 1
     try:
         signal.signal(signal.SIGTERM, ended)
+        signal.signal(signal.SIGINT, ended)
         samples, said = supervise(image, options)
         merge(image, options, samples, said)
     except RunError as error:
         print("error: %s" % error, file=sys.stderr)
         return STOPPED
-    print("%d samples: %s" % (len(samples), options.output))
+    print("%d sample%s: %s" % (len(samples), "s" * (len(samples) != 1), options.output))
     return 0
 
 
