@@ -158,7 +158,7 @@ def changed_archive(data: bytes, rng: np.random.Generator) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as target:
         for name, part in parts.items():
-            target.writestr(name, part)
+            target.writestr(zipfile.ZipInfo(name), part)  # with a date that is always the same
     return buffer.getvalue()
 
 
