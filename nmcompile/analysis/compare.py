@@ -17,6 +17,7 @@ from nmcompile.analysis.compare_result import (
 )
 from nmcompile.backends.base import Probe
 from nmcompile.backends.result_file import PLACE, ResultFile, places
+from nmcompile.chip.file import program_checksum
 from nmcompile.chip.program import Program
 from nmcompile.errors import DataError
 
@@ -41,6 +42,10 @@ def compare_runs(
     DataError
         A damaged file, or two that have nothing in common.
     """
+    if program is not None:
+        known = [file.meta["program_sha256"] for file in (a, b) if "program_sha256" in file.meta]
+        if known and program_checksum(program) not in known:
+            raise DataError("neither run is of the Program that is given; give that of one of them")
     samples, steps = min(a.samples, b.samples), min(a.steps, b.steps)
     notes, faults = _notes(a, b), []
     probes, moments = [], []

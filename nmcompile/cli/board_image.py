@@ -34,6 +34,8 @@ def board_image(
 
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file; name a folder")
+    if output.is_dir() and any(output.iterdir()) and not (output / "image.json").is_file():
+        raise UsageError(f"{output} holds other files than an image; name a new folder")
     if input_path is None and (probe or steps or limit):
         raise UsageError("--steps, --probe and --limit are of a run; give its samples, --input")
     program = Program.load(program_path)
@@ -50,6 +52,7 @@ def board_image(
     if json:
         print_json({"folder": str(output), **about})
         return
+    back = f"python -m nmcompile eval {program_path} --backend board:result.npz"
     print_pairs(
         f"image of {program_path} in {output}",
         [
@@ -59,7 +62,7 @@ def board_image(
                 "none; the runner needs --spikes" if data is None else count(len(data), "sample"),
             ),
             ("rehearse", f"python {output / 'runner.py'} --board virtual -o rehearsal.npz"),
-            ("run", "python3 runner.py -o result.npz, in the Python that has NxSDK"),
-            ("read back", f"nmcompile eval {program_path} --backend board:result.npz --data ..."),
+            ("run", f"python3 {output / 'runner.py'} -o result.npz, in the Python that has NxSDK"),
+            ("read back", f"{back} --data ... --limit ..."),
         ],
     )

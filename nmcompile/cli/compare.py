@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmcompile.cli.options import Json
-from nmcompile.cli.output import print_json, print_note, print_table
+from nmcompile.cli.output import comparing, print_json, print_note, print_table
 
 if TYPE_CHECKING:
     from nmcompile.analysis.compare_result import ProbeComparison, RunComparison
@@ -39,16 +39,13 @@ def compare(
     from nmcompile.analysis.compare import compare_runs
     from nmcompile.backends.result_file import load_result
     from nmcompile.chip.program import Program
-    from nmcompile.errors import DataError, ProgramFileError, UsageError
+    from nmcompile.errors import UsageError
 
     if not 0 <= tolerance < 1:
         raise UsageError(f"--tolerance {tolerance:g}: a number from 0 to below 1 is needed")
-    try:
+    with comparing():
         program = None if program_path is None else Program.load(program_path)
         found = compare_runs(load_result(a), load_result(b), program, tolerance)
-    except (DataError, ProgramFileError) as error:
-        # Status 1 says that runs differ, so that files which cannot be compared take another.
-        raise UsageError(str(error)) from None
     if json:
         print_json(found.as_json())
     else:

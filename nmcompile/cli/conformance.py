@@ -36,6 +36,11 @@ def conformance(
             raise UsageError(f"-o {output}: name the text, such as report.txt; JSON goes beside it")
         check_writable(output)
         check_writable(output.with_suffix(".json"))
+    if backend.partition(":")[0] == "lava" or backend.endswith(".npz"):
+        raise UsageError(
+            f"--backend {backend}: the set runs on the emulator and on boards of Loihi 1; its "
+            "Programs are tables without layers, which Lava cannot take, and no single result"
+        )
     chosen = chosen_backend(backend, python=board_python)
     with progress("cases", quiet=json) as show:
         found = run_conformance(chosen, only or (), show)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nmcompile.cli.options import Json, MaxBytes
-from nmcompile.cli.output import count, print_json, print_note, print_table
+from nmcompile.cli.output import comparing, count, print_json, print_note, print_table
 from nmcompile.ir.text import shape_text
 
 if TYPE_CHECKING:
@@ -44,10 +44,9 @@ def diff(
 ) -> int:
     """Compare the float networks A and B layer by layer, and say where they differ first."""
     from nmcompile.api import diff as compare
-    from nmcompile.errors import DataError, ModelError, UsageError
     from nmcompile.frontends import MAX_BYTES
 
-    try:
+    with comparing():
         found = compare(
             a,
             b,
@@ -59,9 +58,6 @@ def diff(
             max_bytes=max_bytes or MAX_BYTES,
             seed=seed,
         )
-    except (DataError, ModelError) as error:
-        # Status 1 says that networks differ, so that files which cannot be read take another.
-        raise UsageError(str(error)) from None
     if json:
         print_json(found.as_json())
     else:

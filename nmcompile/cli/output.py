@@ -152,3 +152,14 @@ def _lines(label: str) -> Report:
             print(f"{label}: {done} of {total}", file=sys.stderr)
 
     return report
+
+
+@contextmanager
+def comparing() -> Iterator[None]:
+    """Give files that cannot be read status 2, where status 1 says that two things differ."""
+    from nmcompile.errors import NmcompileError, UsageError
+
+    try:
+        yield
+    except NmcompileError as error:
+        raise UsageError(str(error)) from None

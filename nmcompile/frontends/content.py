@@ -27,7 +27,7 @@ def format_of(path: Path, max_bytes: int) -> str:
             file.seek(0)
             if begin != MAGIC:
                 return "onnx" if looks_like_onnx(file) else "keras"
-        with open_hdf5(read_file(path, max_bytes), str(path), "HDF5 weights") as held:
+        with open_hdf5(read_file(path, max_bytes), str(path), "HDF5 data") as held:
             if "model_config" in held.attrs:
                 return "keras"
             return next((kind for key, kind in HDF5_FORMATS.items() if key in held), "keras")

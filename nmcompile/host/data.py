@@ -101,6 +101,9 @@ def load_data(
         raise DataError(f"{path}: x has type {x.dtype} and {x.ndim} axes; numbers are needed")
     if shape is not None and shape not in (x.shape[1:], x.shape[2:]):
         hint = "; add the last axis of 1 channel" if (*x.shape[1:], 1) == shape else ""
+        if inputs:
+            each = ", ".join(f"{name} {tuple(size)}" for name, size in inputs.items())
+            hint = f", all inputs one after the other; or give an array for each: {each}"
         raise DataError(
             f"{path}: each sample of x has shape {x.shape[1:]}, the network takes {shape}{hint}"
         )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nmcompile.chip.program import Program
+from tests.chip.programs import small_program
 from tests.cli.support import Command, Files
 
 Arrays = dict[str, Any]
@@ -246,3 +247,13 @@ def test_nothing_in_common_is_refused(
             del arrays[name]
 
     command("compare", recorded, edited(strip)).refused("in common", status=(2,))
+
+
+def test_a_program_of_neither_run_is_refused(
+    files: Files, command: Command, tmp_path: Path
+) -> None:
+    out, other = tmp_path / "out.npz", tmp_path / "other.nmc"
+    command("run", files.program, "--input", files.data, "--limit", 1, "-o", out)
+    small_program().save(other)
+    command("compare", out, out, "--program", other).refused("neither run", status=(2,))
+    assert command("compare", out, out, "--program", files.program).status == 0

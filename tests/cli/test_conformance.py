@@ -46,3 +46,8 @@ def test_what_makes_no_sense_is_refused(command: Command, tmp_path: Path) -> Non
     command("conformance", "--only", "x").refused("--only x", "accumulator_overflow", status=(2,))
     command("conformance", "-o", tmp_path / "r.json").refused("name the text", status=(2,))
     command("conformance", "-o", tmp_path / "no" / "r.txt").refused("no folder", status=(2,))
+
+
+@pytest.mark.parametrize("name", ["lava", "board:result.npz"])
+def test_backends_that_cannot_take_the_set_are_refused(name: str, command: Command) -> None:
+    command("conformance", "--backend", name).refused("boards of Loihi 1", status=(2,))

@@ -47,7 +47,7 @@ def test_data_and_limit(command: Command, tmp_path: Path) -> None:
     words = ("diff", CNN, MODELS / "cnn.h5", "--data", tmp_path / "data.npz", "--limit", 2)
     assert command(*words, "--json").json["samples"] == 2
     np.savez(tmp_path / "data.npz", x=np.zeros((3, 5)))
-    command(*words).refused("each sample has shape 5", "12x12x1", status=(1,))
+    command(*words).refused("each sample has shape 5", "12x12x1", status=(2,))
 
 
 def test_a_converted_file_is_equal(command: Command, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_converted_file_is_equal(command: Command, tmp_path: Path) -> None:
     assert command("convert", model, copy, "--dialect", "norse").status == 0
     outcome = command("diff", model, copy, "--dialect-a", "norse")
     assert outcome.status == 0, outcome.out
-    assert command("diff", model, copy).status == 1  # A is refused without its dialect.
+    assert command("diff", model, copy).status == 2  # A is refused without its dialect.
 
 
 @pytest.mark.parametrize(

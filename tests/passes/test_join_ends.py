@@ -129,6 +129,9 @@ def test_inputs_that_lack_or_differ_are_named(case, tmp_path: Path) -> None:
     np.savez(path, image=given["image"], row=given["row"][:, :3])
     with pytest.raises(DataError, match=r"each sample of row has shape \(3,\)"):
         load_data(path, net.sample_shape, inputs=inputs)
+    np.savez(path, x=given["image"])
+    with pytest.raises(DataError, match=r"takes \(64,\), all inputs .* image \(6, 5, 2\), row"):
+        load_data(path, net.sample_shape, inputs=inputs)
     np.savez(path, image=given["image"], row=given["row"][:5])
     with pytest.raises(DataError, match=r"image \(48,\), row \(5,\)"):
         load_data(path, net.sample_shape, inputs=inputs)

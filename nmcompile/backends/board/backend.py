@@ -102,6 +102,8 @@ class BoardSession:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BoardError(f"--board-python {python} cannot be run: {error}") from None
+        if done.returncode and b"Error" not in done.stderr:
+            raise BoardError(f"--board-python {python} does not answer as Python does")
         if done.returncode and needed == "numpy":
             raise BoardError(f"{python} has no NumPy, which the runner needs; install it there")
         if done.returncode:
@@ -146,7 +148,7 @@ class BoardSession:
         # Of each set of samples its own, so that an evaluation finds all that it finished.
         digest = hashlib.sha256(spikes.read_bytes()).hexdigest()[:16]
         words += ["--parts", str(self.folder / "parts" / digest)]
-        words += ["--reset", backend.reset, "--parent", str(os.getpid())]
+        words += ["--reset", backend.reset, "--with-parent"]
         words += ["--retries", str(backend.retries), "--wait", str(backend.wait)]
         words += ["--time-limit", str(backend.time_limit)]
         environment = dict(os.environ)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +57,39 @@ def limit(kind: str) -> str:
     return HANG_LIMIT if kind == "hang" else TIME_LIMIT
 
 
-def start(folder: Path, *words: str, fault: str = "") -> subprocess.Popen[str]:
-    """The runner as a process of its own."""
+def environment(folder: Path, fault: str) -> dict[str, str]:
+    """Where the virtual board keeps its state, and how it fails."""
     state = folder / "state"
     state.mkdir(exist_ok=True)
-    environment = {
+    return {
         **os.environ,
         "NMCOMPILE_VIRTUAL_FAULT": fault,
         "NMCOMPILE_VIRTUAL_STATE": str(state),
         "PYTHONPATH": str(ROOT),
     }
+
+
+def start_words(folder: Path, *words: str) -> list[str]:
+    """The command that starts the runner."""
     command = [sys.executable, str(folder / "image" / "runner.py"), "--board", "virtual"]
     command += ["-o", str(folder / "result.npz"), "--batch", str(SAMPLES), "--wait", "0.1"]
-    command += words
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return [*command, *words]
+
+
+def start(folder: Path, *words: str, fault: str = "") -> subprocess.Popen[str]:
+    """The runner as a process of its own."""
+    command = start_words(folder, *words)
+    return subprocess.Popen(
+        command, env=environment(folder, fault), stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    """Wait until something has happened, for a minute at most."""
+    end = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
 
 
 def run(folder: Path, *words: str, fault: str = "", status: int = 0) -> str:
@@ -153,22 +173,42 @@ def test_samples_of_another_image_are_not_taken(tmp_path: Path) -> None:
     assert_whole(tmp_path, program, x[::-1])
 
 
-def test_a_runner_that_is_stopped_gives_the_board_back_and_goes_on_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_runner_that_is_stopped_gives_the_board_back_and_goes_on_later(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     program, x = network()
     written(program, x, tmp_path / "image")
     process = start(tmp_path, fault="hang:3")
     parts = tmp_path / "result.npz.parts"
-    end = time.monotonic() + 60
     runs = tmp_path / "state" / "runs"
-    while not (runs.exists() and runs.stat().st_size == 3) and time.monotonic() < end:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    wait_for(lambda: runs.exists() and runs.stat().st_size == 3)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
     assert process.returncode == runner.STOPPED
+    assert f"error: ended from outside (signal {number.value})" in said
+    assert "Traceback" not in said
     assert_given_back(tmp_path)
     assert len(list(parts.glob("*.sha256"))) == 2
     run(tmp_path)
     assert_whole(tmp_path, program, x)
+
+
+def test_a_runner_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    program, x = network()
+    written(program, x, tmp_path / "image")
+    log = tmp_path / "log"
+    command = start_words(tmp_path, "--with-parent")
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[2:], "
+         "stderr=open(sys.argv[1], 'w'))", str(log), *command],
+        env=environment(tmp_path, "hang:1"),
+    )  # fmt: skip
+    wait_for(lambda: (tmp_path / "state" / "runs").exists())
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: "the process that started the runner has ended" in log.read_text())
+    assert_given_back(tmp_path)
 
 
 @pytest.mark.slow

@@ -68,6 +68,8 @@ int nmcompile_due(runState *state);
 void nmcompile_reset(runState *state);
 """
 POLL_S = 0.02
+#: The process that started this one.
+PARENT = os.getppid()
 ROWS_AT_ONCE = 1 << 16
 
 
@@ -574,7 +576,7 @@ def watch(worker, options, batch):
             seen, since = stamps, time.time()
         if time.time() - since > limit:
             return True
-        if options.parent is not None and os.getppid() != options.parent:
+        if options.with_parent and os.getppid() != PARENT:
             raise RunError("the process that started the runner has ended")
         time.sleep(POLL_S)
     return False
@@ -689,7 +691,7 @@ def parse(words):
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--samples", help=argparse.SUPPRESS)
-    parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--accept", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     options.parts = options.parts or options.output + ".parts"
